@@ -1,0 +1,21 @@
+# cmake -D REPORT=FILE -P compile_with_report.cmake -- COMMAND...: runs the command with what it says kept in FILE, and
+# shows that when the command fails or warns.
+set(command)
+set(in_command FALSE)
+math(EXPR last "${CMAKE_ARGC} - 1")
+foreach(i RANGE ${last})
+  if(in_command)
+    list(APPEND command ${CMAKE_ARGV${i}})
+  elseif(CMAKE_ARGV${i} STREQUAL "--")
+    set(in_command TRUE)
+  endif()
+endforeach()
+
+execute_process(COMMAND ${command} OUTPUT_VARIABLE said ERROR_VARIABLE said RESULT_VARIABLE result)
+file(WRITE ${REPORT} "${said}")
+if(NOT result EQUAL 0)
+  list(GET command 0 program)
+  message(FATAL_ERROR "${program} failed (${result}):\n${said}")
+elseif(said MATCHES "[Ww]arning")
+  message("${said}")
+endif()
