@@ -110,7 +110,9 @@ inline std::uint32_t box_rows(const TensorMap& map) {
 }
 
 /// What the barrier of a copy counts: the whole box, the part outside the tensor included.
-inline std::uint32_t box_bytes(const TensorMap& map) { return box_rows(map) * row_bytes(map); }
+inline std::uint32_t box_bytes(const TensorMap& map) {
+  return box_rows(map) * row_bytes(map);
+}
 
 /// Where the byte that belongs at a linear shared-memory address goes. PTX ISA, "Swizzling Modes": 16-byte chunks of
 /// 128-byte lines trade places; bits 4-6 of the address are XORed with as many bits from 7 on as the width has.
