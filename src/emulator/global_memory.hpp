@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace moesaic::emulator {
+
+/// The card's memory: a flat 64-bit address space in which every allocation is known. Addresses are never given out
+/// twice, so a stale pointer stays stale. Allocating and freeing must not overlap a launch.
+class GlobalMemory {
+ public:
+  /// What fresh memory holds in every byte: NaN in every floating-point format, -1 in every signed integer.
+  static constexpr std::byte kPoison{0xff};
+
+  /// One live allocation: bytes [begin, end) of the card lie at `data`.
+  struct Allocation {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+    std::byte* data = nullptr;
+
+    /// Whether [address, address + bytes) lies within. False for 0 bytes at `end`.
+    bool holds(std::uint64_t address, std::uint64_t bytes) const {
+      return address >= begin && address < end && bytes <= end - address;
+    }
+  };
+
+  /// `capacity` is what the card has, in bytes.
+  explicit GlobalMemory(std::uint64_t capacity) : capacity_(capacity) {}
+
+  /// Makes an allocation, poisoned, 256-byte aligned. `bytes` 0 counts as 1.
+  /// Throws Error when the card or the host has no room.
+  std::uint64_t allocate(std::uint64_t bytes);
+
+  /// Ends an allocation. Throws Error when `address` is not the begin of a live one.
+  void free(std::uint64_t address);
+
+  /// Host to card. Throws Error when the range is not inside one live allocation, as read, fill and copy do.
+  void write(std::uint64_t address, const void* from, std::size_t bytes);
+
+  /// Card to host.
+  void read(void* to, std::uint64_t address, std::size_t bytes) const;
+
+  /// Sets every byte of a range.
+  void fill(std::uint64_t address, std::byte value, std::size_t bytes);
+
+  /// Card to card. The ranges may overlap.
+  void copy(std::uint64_t to, std::uint64_t from, std::size_t bytes);
+
+  /// The live allocation that holds all of [address, address + bytes), or null.
+  const Allocation* find(std::uint64_t address, std::uint64_t bytes) const;
+
+  /// The live allocation nearest below or at `address`, or null; for messages.
+  const Allocation* nearest_below(std::uint64_t address) const;
+
+  std::uint64_t capacity() const { return capacity_; }
+  std::uint64_t used() const { return used_; }
+
+ private:
+  struct Owned {
+    Allocation range;
+    std::unique_ptr<std::byte[]> storage;
+  };
+
+  std::byte* require(std::uint64_t address, std::size_t bytes, const char* what) const;
+
+  std::uint64_t capacity_;
+  std::uint64_t used_ = 0;
+  std::uint64_t next_ = 0x7f00'0000'0000;
+  std::vector<Owned> allocations_;  // sorted by address
+};
+
+}  // namespace moesaic::emulator

@@ -1,0 +1,136 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "emulator/fault.hpp"
+#include "emulator/global_memory.hpp"
+#include "spec/device.hpp"
+
+/// An emulated card: executes PTX text on the host's CPU. With one host thread every result is a function of the
+/// program, its input and the seed; with more, for programs whose result does not depend on the order of blocks.
+namespace moesaic::emulator {
+
+struct Program;
+
+/// What an emulated card is.
+struct Options {
+  Device card;             ///< from spec/device.hpp; `sms` may be cut to make persistent kernels quick
+  std::uint64_t seed = 1;  ///< of the warps' interleaving and of the lateness of asynchronous copies
+  int host_threads = 0;    ///< 0: all of the host's
+  /// A block that changes nothing (stores, atomics, barriers) for so many warp instructions is livelocked.
+  std::uint64_t spin_limit = std::uint64_t{1} << 28;
+};
+
+/// Numbers of threads or blocks along x, y and z.
+struct Extent {
+  std::uint32_t x = 1;
+  std::uint32_t y = 1;
+  std::uint32_t z = 1;
+
+  std::uint64_t count() const { return std::uint64_t{x} * y * z; }
+};
+
+/// Where a parameter lies in the bytes that a launch hands over.
+struct Parameter {
+  std::uint32_t offset = 0;
+  std::uint32_t bytes = 0;
+  std::uint32_t alignment = 1;
+};
+
+/// An entry function of a loaded module. Lives as long as its module.
+struct Kernel {
+  std::string name;
+  std::vector<Parameter> parameters;
+  std::uint32_t parameter_bytes = 0;      ///< of all parameters, padding included
+  std::uint32_t static_shared_bytes = 0;  ///< without the dynamic part
+  std::uint32_t local_bytes = 0;          ///< per thread, as declared in the PTX
+  std::uint64_t max_threads = 0;          ///< of a block, from .maxntid or .reqntid; 0: the card's limit
+  bool exact_extent = false;              ///< .reqntid: the block must be required_extent
+  Extent required_extent;
+  std::uint32_t min_blocks_per_sm = 0;  ///< .minnctapersm, 0 when absent
+  std::uint32_t max_registers = 0;      ///< .maxnreg, 0 when absent
+  std::shared_ptr<const Program> program;
+};
+
+/// A variable that a module placed in global or constant memory.
+struct Variable {
+  std::string name;
+  std::uint64_t address = 0;
+  std::uint64_t bytes = 0;
+};
+
+/// A loaded module.
+struct Module {
+  std::vector<Kernel> kernels;
+  std::vector<Variable> variables;
+
+  /// The kernel of that name, or null.
+  const Kernel* find_kernel(std::string_view name) const;
+  /// The variable of that name, or null.
+  const Variable* find_variable(std::string_view name) const;
+};
+
+/// Classes of instructions, for counting.
+enum class Class : std::uint8_t { integer, floating, conversion, move, control, memory, warp, barrier, copy, matrix };
+inline constexpr std::size_t kClasses = 10;
+
+/// What a launch executed.
+struct Statistics {
+  std::array<std::uint64_t, kClasses> warp_instructions{};  ///< by Class
+  std::array<std::uint64_t, kClasses> lane_instructions{};  ///< by Class, active lanes only
+  std::uint64_t mma = 0;                                    ///< warp-wide mma.sync
+  std::uint64_t copied_bytes = 0;                           ///< written by asynchronous copies
+
+  Statistics& operator+=(const Statistics& other);
+};
+
+/// How a kernel is launched.
+struct Launch {
+  Extent grid;
+  Extent block;
+  std::uint32_t dynamic_shared_bytes = 0;
+  std::span<const std::byte> parameters;  ///< Kernel::parameter_bytes of them, laid out as Kernel::parameters says
+};
+
+/// One emulated card with its memory and modules. Not thread-safe: one call at a time.
+class Machine {
+ public:
+  explicit Machine(Options options);
+  ~Machine();
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  const Options& options() const { return options_; }
+  GlobalMemory& memory() { return memory_; }
+  const GlobalMemory& memory() const { return memory_; }
+
+  /// Loads PTX text and places its variables. Throws Error with line and column when the text is malformed. An
+  /// instruction that the emulator does not know is no error here: launch() of its kernel throws.
+  const Module& load(std::string_view ptx);
+
+  /// Forgets a module and frees its variables.
+  void unload(const Module& module);
+
+  /// The most blocks of this launch that one SM holds, from threads and shared memory (registers are not known from
+  /// PTX); 0 when a block does not fit.
+  int blocks_per_sm(const Kernel& kernel, const Launch& launch) const;
+
+  /// Runs a grid to its end. Throws Fault when the launch is not legal on this card or when a thread does what is
+  /// forbidden; of several faulting blocks the lowest is reported. Memory then holds what was written until then.
+  Statistics launch(const Kernel& kernel, const Launch& launch);
+
+ private:
+  Options options_;
+  GlobalMemory memory_;
+  std::vector<std::unique_ptr<Module>> modules_;
+  std::uint64_t launches_ = 0;
+};
+
+}  // namespace moesaic::emulator
