@@ -1,0 +1,31 @@
+#pragma once
+
+#include "kernels/quantize_row.cuh"
+
+/// Quantizes each token once and writes it to the top_k rows that its experts read.
+///   codes[row[t, j], :] = e4m3(x[t, :] / s), scales[row[t, j]] = s     grid: one block a token, kRowThreads threads
+namespace moesaic::kernels {
+
+__device__ inline void moe_quantize(const MoeQuantizeParams& p) {
+  constexpr int kVector = 8;
+  const std::int64_t token = blockIdx.x;
+  const auto* x = reinterpret_cast<const uint4*>(p.x + token * p.hidden);
+  const int vectors = p.hidden / kVector;
+
+  float largest = 0;
+  for (int i = static_cast<int>(threadIdx.x); i < vectors; i += kRowThreads) largest = fmaxf(largest, max8(x[i]));
+  const float scale = scale_of(block_max(largest));
+
+  for (int i = static_cast<int>(threadIdx.x); i < vectors; i += kRowThreads) {
+    const uint2 codes = quantize8(x[i], scale);
+    for (int j = 0; j < p.top_k; ++j) {
+      const std::int64_t row = p.row[token * p.top_k + j];
+      reinterpret_cast<uint2*>(p.codes + row * p.hidden)[i] = codes;
+    }
+  }
+  for (int j = static_cast<int>(threadIdx.x); j < p.top_k; j += kRowThreads) {
+    p.scales[p.row[token * p.top_k + j]] = scale;
+  }
+}
+
+}  // namespace moesaic::kernels
