@@ -1,5 +1,5 @@
 # cmake -D REPORT=FILE -P compile_with_report.cmake -- COMMAND...: runs the command with what it says kept in FILE, and
-# shows that when the command fails or warns.
+# shows it when the command fails, and its warnings always.
 set(command)
 set(in_command FALSE)
 math(EXPR last "${CMAKE_ARGC} - 1")
@@ -16,6 +16,8 @@ file(WRITE ${REPORT} "${said}")
 if(NOT result EQUAL 0)
   list(GET command 0 program)
   message(FATAL_ERROR "${program} failed (${result}):\n${said}")
-elseif(said MATCHES "[Ww]arning")
-  message("${said}")
 endif()
+string(REGEX MATCHALL "[^\n]*[Ww]arning[^\n]*" warnings "${said}")
+foreach(warning ${warnings})
+  message("${warning}")
+endforeach()

@@ -1,0 +1,36 @@
+# The two commands of a newcomer are `make run` and `make test`; the work is in scripts/ and CMakePresets.json.
+.PHONY: help run test test-release test-sanitize check-format format tidy clean
+
+help:
+	@echo "make run            build, then compute one MoE layer on this machine and on an emulated GB10, and check both"
+	@echo "make test           all of the three below"
+	@echo "make test-release   build and run the tests"
+	@echo "make test-sanitize  the same with the address and undefined-behaviour sanitizers"
+	@echo "make check-format   whether clang-format agrees with every source"
+	@echo "make format         let clang-format rewrite the sources"
+	@echo "make tidy           let clang-tidy read the sources"
+	@echo "make clean          remove what was built (the CUDA compiler in .venv stays)"
+
+run:
+	@scripts/run.sh
+
+test:
+	@scripts/test.sh format release sanitize
+
+test-release:
+	@scripts/test.sh release
+
+test-sanitize:
+	@scripts/test.sh sanitize
+
+check-format:
+	@scripts/test.sh format
+
+format:
+	@git ls-files '*.cpp' '*.hpp' '*.cu' '*.cuh' '*.def' | xargs clang-format-14 -i
+
+tidy:
+	@scripts/tidy.sh
+
+clean:
+	rm -rf build
