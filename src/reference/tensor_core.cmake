@@ -1,0 +1,2 @@
+add_library(moesaic_tensor_core STATIC ${CMAKE_CURRENT_LIST_DIR}/tensor_core.cpp)
+target_link_libraries(moesaic_tensor_core PUBLIC moesaic_spec)
