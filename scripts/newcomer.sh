@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Does `make run` work for a newcomer? Tries the last commit in a bare Debian 12 (debootstrap's minbase with git, make and
+# ca-certificates: no compiler, no Python, no sudo, no nvcc), which it makes in a temporary directory and removes again:
+# without root (must name the packages and end with 2), as root (at most 10 minutes), and once more (at most one).
+# Needs root or sudo. Ends with CTest's closing line.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+[ "$(id -u)" = 0 ] || exec sudo --preserve-env=http_proxy,https_proxy,no_proxy "$0" "$@"
+
+if ! command -v debootstrap >/dev/null; then
+  apt-get -qq update
+  DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends debootstrap >/dev/null
+fi
+
+place=$(mktemp -d)
+root=$place/root
+log=$place/log
+remove_root() {
+  if mountpoint -q "$root/proc"; then umount "$root/proc"; fi
+  rm -rf --one-file-system "$place"
+}
+trap remove_root EXIT
+
+# The mirror, the proxies and the certificates of this machine: the way to the network is not what is tried here.
+make_root() {
+  local mirror file
+  mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
+    sed -n 's/ bookworm$//p' | head -n 1)
+  debootstrap --variant=minbase --include=git,make,ca-certificates bookworm "$root" \
+    "${mirror:-http://deb.debian.org/debian}" >"$log" 2>&1 || { tail -n 20 "$log"; return 1; }
+  mount -t proc proc "$root/proc"
+  apt-config dump | grep -E '^Acquire::(http|https|Check|Retries)' >"$root/etc/apt/apt.conf.d/90network" || true
+  for file in /etc/resolv.conf /etc/pip.conf; do
+    if [ -f $file ]; then cp -L $file "$root$file"; fi
+  done
+  if compgen -G '/usr/local/share/ca-certificates/*.crt' >/dev/null; then
+    cp /usr/local/share/ca-certificates/*.crt "$root/usr/local/share/ca-certificates/"
+    chroot "$root" update-ca-certificates >/dev/null 2>&1
+  fi
+  git clone --quiet . "$root/moesaic"
+  chroot "$root" useradd newcomer
+}
+
+network=()
+for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL PIP_CERT PIP_PROXY \
+  PIP_DEFAULT_TIMEOUT; do
+  if [ -n "${!name:-}" ]; then network+=("$name=${!name}"); fi
+done
+
+# as_user USER COMMAND...: in the bare system, with nothing of this machine's environment but the way to the network.
+as_user() {
+  local user=$1
+  shift
+  chroot --userspec="$user:$user" "$root" /usr/bin/env -i HOME=/tmp TERM=dumb LANG=C.UTF-8 \
+    PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "${network[@]}" "$@" </dev/null
+}
+
+without_root() {
+  local status=0
+  as_user newcomer make -C /moesaic run >"$log" 2>&1 || status=$?
+  cat "$log"
+  [ "$status" = 2 ] && grep -q '^  apt-get install .*g++' "$log"
+}
+
+# runs_within SECONDS: `make run` as root succeeds in that time.
+runs_within() {
+  local start=$SECONDS
+  as_user root make -C /moesaic run || return 1
+  echo "-- make run took $((SECONDS - start)) s (at most $1 allowed)"
+  [ $((SECONDS - start)) -le "$1" ]
+}
+
+failed=0
+total=0
+# try NAME COMMAND...
+try() {
+  local name=$1
+  shift
+  total=$((total + 1))
+  echo
+  echo "== Newcomer: $name"
+  if "$@"; then echo "-- Passed: $name"; else echo "-- FAILED: $name"; failed=$((failed + 1)); fi
+}
+
+echo "== Newcomer: making a bare Debian 12"
+make_root
+try 'make run without root and without the packages names them and ends with 2' without_root
+try 'make run from clean' runs_within 600
+try 'make run again' runs_within 60
+echo
+echo "$((100 * (total - failed) / total))% tests passed, $failed tests failed out of $total"
+[ "$failed" = 0 ]
