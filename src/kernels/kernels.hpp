@@ -1,0 +1,36 @@
+#pragma once
+
+#include <array>
+#include <span>
+#include <string>
+
+#include "kernels/params.hpp"
+#include "spec/config.hpp"
+
+/// What the fat binary holds, for the engine: the variants, the kernels' names and their parameters.
+namespace moesaic::kernels {
+
+/// Every compiled variant of the grouped GEMM.
+inline constexpr std::array kGemmVariants{
+#define MOE_FP8_GEMM(FEATURES, TOKENS, DEPTH, STAGES, BLOCKS) Config{FEATURES, TOKENS, DEPTH, STAGES, BLOCKS},
+#include "kernels/variants.def"
+#undef MOE_FP8_GEMM
+};
+
+inline constexpr const char* kQuantize = "moe_quantize_kernel";
+inline constexpr const char* kSwiglu = "moe_swiglu_kernel";
+inline constexpr const char* kCombine = "moe_combine_kernel";
+
+/// The variant's entry in the fat binary: its name with '/' and '.' replaced, as kernels.cu builds it.
+inline std::string symbol(const Config& config) {
+  std::string name = variant_name(config);
+  for (char& c : name) {
+    if (c == '/' || c == '.') c = '_';
+  }
+  return name;
+}
+
+/// The fat binary: code for sm_90a and sm_120f, and the PTX of both.
+std::span<const unsigned char> fat_binary();
+
+}  // namespace moesaic::kernels
