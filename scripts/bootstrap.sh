@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# scripts/bootstrap.sh [check]: installs what building Moesaic needs and the machine lacks: Debian packages
+# scripts/bootstrap.sh [SET...]: installs what building Moesaic needs and the machine lacks: Debian packages
 # (packages.txt), and, where no usable nvcc is on PATH, the CUDA compiler as pinned wheels in .venv (requirements-cuda.txt).
-# With `check` also what `make test` needs beyond that. Where nothing is missing it changes nothing and takes no time; after
+# SET: further sets of packages.txt. Where nothing is missing it changes nothing and takes no time; after
 # an interruption, run it again. Exits with 2, naming the command to run as root, when it may not install packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -55,7 +55,7 @@ install_wheels() {
 }
 
 sets=build
-[ "${1:-}" != check ] || sets="$sets|check"
+for set in "$@"; do sets="$sets|$set"; done
 have_nvcc || sets="$sets|wheels"
 if command -v dpkg-query >/dev/null; then
   install_packages $(sed -nE "s/^($sets) +//p" scripts/packages.txt)

@@ -6,7 +6,7 @@ scripts/bootstrap.sh
 
 if [ ! -f build/release/build.ninja ]; then
   echo "== Configuring (build/release)"
-  cmake --preset release --log-level=WARNING
+  cmake --preset release >/dev/null
 fi
 echo "== Building"
 cmake --build --preset release --target moesaic

@@ -13,7 +13,7 @@ for part in "$@"; do
       ;;
     release | sanitize)
       echo "== Building and testing: $part (build/$part)"
-      cmake --preset "$part" --log-level=WARNING
+      cmake --preset "$part" >/dev/null
       cmake --build --preset "$part"
       ctest --preset "$part" -j "$(nproc)"
       ;;
