@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "spec/layer.hpp"
 
@@ -21,6 +22,9 @@ class Engine {
 
   /// The place as the user names it, with what stands behind it: "gpu:0 (NVIDIA H200)".
   virtual std::string place() const = 0;
+
+  /// The GEMM variants that have run so far, by name; empty on the cpu.
+  virtual std::vector<std::string> kernels() const { return {}; }
 
   /// Runs the layer on `tokens` ([count, hidden] bf16; count may be 0).
   /// Throws Error when tokens.hidden is not the layer's, when a value is NaN or infinite, or when the place fails.

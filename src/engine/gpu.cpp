@@ -1,0 +1,132 @@
+#include "engine/gpu.hpp"
+
+#include "engine/kernel_set.hpp"
+#include "engine/router.hpp"
+#include "engine/selection.hpp"
+#include "spec/error.hpp"
+
+namespace moesaic::engine {
+namespace {
+
+using device::Buffer;
+
+/// Expert matrices on a card.
+struct Experts {
+  Experts(const device::Gpu& gpu, const Fp8Experts& experts)
+      : problem{experts.experts, experts.rows, experts.cols},
+        codes(gpu.upload<std::uint8_t>(experts.codes)),
+        scales(gpu.upload<float>(experts.scales)) {}
+
+  Problem problem;
+  Buffer codes;
+  Buffer scales;
+};
+
+/// The values between the kernels of one run.
+struct Workspace {
+  Workspace(const device::Gpu& gpu, const Shape& shape, std::size_t rows, std::size_t tokens, bool keep_h)
+      : x_codes(gpu.allocate(rows * hidden(shape))),
+        x_scales(gpu.allocate(rows * sizeof(float))),
+        gate_up(gpu.allocate(rows * 2 * width(shape) * sizeof(float))),
+        h(gpu.allocate(keep_h ? rows * width(shape) * sizeof(std::uint16_t) : 0)),
+        h_codes(gpu.allocate(rows * width(shape))),
+        h_scales(gpu.allocate(rows * sizeof(float))),
+        down(gpu.allocate(rows * hidden(shape) * sizeof(float))),
+        output(gpu.allocate(tokens * hidden(shape) * sizeof(float))) {}
+
+  static std::size_t hidden(const Shape& shape) { return static_cast<std::size_t>(shape.hidden); }
+  static std::size_t width(const Shape& shape) { return static_cast<std::size_t>(shape.width); }
+
+  Buffer x_codes, x_scales, gate_up, h, h_codes, h_scales, down, output;
+};
+
+class GpuEngine : public Engine {
+ public:
+  GpuEngine(const Layer& layer, const device::Place& place, GpuOptions options)
+      : layer_(layer),
+        place_name_(place.name()),
+        options_(std::move(options)),
+        gpu_(place),
+        kernels_(gpu_),
+        gate_up_(gpu_, layer.gate_up),
+        down_(gpu_, layer.down) {}
+
+  std::string place() const override { return place_name_ + " (" + std::string(gpu_.device().full_name) + ")"; }
+
+  std::vector<std::string> kernels() const override {
+    std::vector<std::string> names;
+    for (const auto& [name, count] : kernels_.launches()) names.push_back(name);
+    return names;
+  }
+
+  Trace run(const Tokens& tokens, Keep keep) override {
+    Trace trace;
+    trace.routing = route(layer_, tokens);
+    const Routing& routing = trace.routing;
+    const Shape& shape = layer_.shape;
+    const int rows = routing.tokens * routing.top_k;
+
+    const Buffer x = gpu_.upload<std::uint16_t>(tokens.values);
+    const Buffer first = gpu_.upload<std::int32_t>(routing.first);
+    const Buffer row = gpu_.upload<std::int32_t>(routing.row);
+    const Buffer weight = gpu_.upload<float>(routing.weight);
+    const Workspace space(gpu_, shape, static_cast<std::size_t>(rows), static_cast<std::size_t>(tokens.count),
+                          keep == Keep::trace);
+    const RoutedTokens routed{routing.tokens, routing.top_k, shape.hidden, &row, &weight};
+
+    kernels_.quantize(routed, x, space.x_codes, space.x_scales);
+    gemm(gate_up_, tokens.count, rows, first, space.x_codes, space.x_scales, space.gate_up);
+    kernels_.swiglu(rows, shape.width, space.gate_up, space.h, space.h_codes, space.h_scales);
+    gemm(down_, tokens.count, rows, first, space.h_codes, space.h_scales, space.down);
+    kernels_.combine(routed, space.down, space.output);
+    gpu_.synchronize();
+
+    download(space, static_cast<std::size_t>(rows), static_cast<std::size_t>(tokens.count), keep, trace);
+    return trace;
+  }
+
+ private:
+  void gemm(const Experts& experts, int tokens, int rows, const Buffer& first, const Buffer& x, const Buffer& x_scales,
+            const Buffer& out) {
+    const Choice choice =
+        choose(kernels_.variants(), experts.problem, tokens, layer_.shape.top_k, gpu_.device(), options_.variant);
+    kernels_.gemm(choice.config, {.problem = experts.problem,
+                                  .rows = rows,
+                                  .w = &experts.codes,
+                                  .w_scales = &experts.scales,
+                                  .x = &x,
+                                  .x_scales = &x_scales,
+                                  .first = &first,
+                                  .out = &out});
+  }
+
+  void download(const Workspace& space, std::size_t rows, std::size_t tokens, Keep keep, Trace& trace) const {
+    const std::size_t hidden = Workspace::hidden(layer_.shape);
+    const std::size_t width = Workspace::width(layer_.shape);
+    trace.output = gpu_.download<float>(space.output, tokens * hidden);
+    if (keep != Keep::trace) return;
+    trace.x_codes = gpu_.download<std::uint8_t>(space.x_codes, rows * hidden);
+    trace.x_scales = gpu_.download<float>(space.x_scales, rows);
+    trace.gate_up = gpu_.download<float>(space.gate_up, rows * 2 * width);
+    trace.h = gpu_.download<std::uint16_t>(space.h, rows * width);
+    trace.h_codes = gpu_.download<std::uint8_t>(space.h_codes, rows * width);
+    trace.h_scales = gpu_.download<float>(space.h_scales, rows);
+    trace.down = gpu_.download<float>(space.down, rows * hidden);
+  }
+
+  const Layer& layer_;
+  std::string place_name_;
+  GpuOptions options_;
+  device::Gpu gpu_;
+  KernelSet kernels_;
+  Experts gate_up_;
+  Experts down_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> make_gpu_engine(const Layer& layer, const device::Place& place, GpuOptions options) {
+  return std::make_unique<GpuEngine>(layer, place, std::move(options));
+}
+
+}  // namespace moesaic::engine

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "device/gpu.hpp"
+#include "spec/config.hpp"
+
+/// The shipped kernels, loaded on one card. Its source is the one file of the engine that sees the table of kernels.
+namespace moesaic::engine {
+
+/// The operands of a grouped GEMM on a card; see kernels/moe_fp8_gemm.cuh.
+struct GroupedGemm {
+  Problem problem;
+  int rows = 0;                              ///< R: rows of all experts
+  const device::Buffer* w = nullptr;         ///< [E, N, K] e4m3
+  const device::Buffer* w_scales = nullptr;  ///< [E, N] f32
+  const device::Buffer* x = nullptr;         ///< [R, K] e4m3, rows sorted by expert
+  const device::Buffer* x_scales = nullptr;  ///< [R] f32
+  const device::Buffer* first = nullptr;     ///< [E + 1] i32
+  const device::Buffer* out = nullptr;       ///< [R, N] f32
+};
+
+/// Where tokens go; Routing on a card.
+struct RoutedTokens {
+  int tokens = 0;
+  int top_k = 0;
+  int hidden = 0;
+  const device::Buffer* row = nullptr;     ///< [T, top_k] i32
+  const device::Buffer* weight = nullptr;  ///< [T, top_k] f32
+};
+
+/// Every launch is asynchronous and in order; a launch over no rows or no tokens does nothing.
+class KernelSet {
+ public:
+  /// Loads the fat binary. Throws Error when the card has no code in it.
+  explicit KernelSet(device::Gpu& gpu);
+
+  /// The variants of the grouped GEMM that were compiled.
+  std::span<const Config> variants() const;
+
+  void gemm(const Config& config, const GroupedGemm& gemm);
+  /// x [T, hidden] bf16 -> codes [R, hidden], scales [R].
+  void quantize(const RoutedTokens& routed, const device::Buffer& x, const device::Buffer& codes,
+                const device::Buffer& scales);
+  /// gate_up [R, 2 * width] f32 -> codes [R, width], scales [R]; h [R, width] bf16 too when that buffer is not empty.
+  void swiglu(int rows, int width, const device::Buffer& gate_up, const device::Buffer& h, const device::Buffer& codes,
+              const device::Buffer& scales);
+  /// down [R, hidden] f32 -> out [T, hidden] f32.
+  void combine(const RoutedTokens& routed, const device::Buffer& down, const device::Buffer& out);
+
+  /// How often each GEMM variant was launched, by name: proof that a forced one ran.
+  const std::map<std::string, int>& launches() const { return launches_; }
+
+ private:
+  struct Variant {
+    CUfunction function = nullptr;
+    int blocks_per_sm = 0;  ///< resident, at most as many as Config counts on
+  };
+  const Variant& variant(const Config& config);
+
+  device::Gpu& gpu_;
+  CUmodule module_;
+  std::map<std::string, Variant> variants_;
+  std::map<std::string, int> launches_;
+};
+
+}  // namespace moesaic::engine

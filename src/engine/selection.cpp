@@ -1,0 +1,67 @@
+#include "engine/selection.hpp"
+
+#include <algorithm>
+
+#include "spec/error.hpp"
+
+namespace moesaic::engine {
+namespace {
+
+/// Bytes that all tiles together read when the rows are spread evenly: every token tile reads its expert's weights once
+/// and every feature tile reads the expert's rows once. Decode has one token tile for an expert, and the weights
+/// decide.
+double tile_bytes(const Config& config, const Problem& problem, int tokens, int top_k) {
+  const double rows = static_cast<double>(tokens) * top_k;
+  const double experts = std::min(static_cast<double>(problem.experts), rows);
+  if (experts == 0) return 0;
+  const auto tiles = [](double size, int tile) {
+    return static_cast<double>((static_cast<long>(size) + tile - 1) / tile);
+  };
+  const double rows_each = std::max(1.0, rows / experts);
+  const double t_tiles = tiles(rows_each + 0.5, config.tile_t);
+  const double f_tiles = tiles(problem.n, config.tile_f);
+  const double k = problem.k;
+  return experts * (t_tiles * problem.n * k + f_tiles * t_tiles * config.tile_t * k);
+}
+
+Choice forced_choice(std::vector<Candidate> candidates, std::string_view forced) {
+  for (const Candidate& candidate : candidates) {
+    if (variant_name(candidate.config) != forced) continue;
+    if (!candidate.rejected.empty()) {
+      throw Error("variant " + std::string(forced) + " was asked for and cannot run: " + candidate.rejected);
+    }
+    return {candidate.config, "it was asked for", std::move(candidates)};
+  }
+  std::string known;
+  for (const Candidate& candidate : candidates) known += (known.empty() ? "" : ", ") + variant_name(candidate.config);
+  throw Error("variant " + std::string(forced) + " is not in this build; it has " + known);
+}
+
+}  // namespace
+
+Choice choose(std::span<const Config> variants, const Problem& problem, int tokens, int top_k, const Device& device,
+              std::string_view forced) {
+  std::vector<Candidate> candidates;
+  for (const Config& config : variants) {
+    Candidate candidate{config, valid(config, problem, device), 0};
+    if (candidate.rejected.empty()) candidate.cost_bytes = tile_bytes(config, problem, tokens, top_k);
+    candidates.push_back(candidate);
+  }
+  if (!forced.empty()) return forced_choice(std::move(candidates), forced);
+
+  const Candidate* best = nullptr;
+  for (const Candidate& candidate : candidates) {
+    if (!candidate.rejected.empty()) continue;
+    if (best == nullptr || candidate.cost_bytes < best->cost_bytes) best = &candidate;
+  }
+  if (best == nullptr) {
+    std::string reasons;
+    for (const Candidate& candidate : candidates) {
+      reasons += "\n  " + variant_name(candidate.config) + ": " + candidate.rejected;
+    }
+    throw Error("no variant of the grouped GEMM can run here:" + reasons);
+  }
+  return {best->config, "its tiles read the fewest bytes", std::move(candidates)};
+}
+
+}  // namespace moesaic::engine
