@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 
 #include "spec/formats.hpp"
 
@@ -80,31 +81,40 @@ double infinite_sum(const Line<Value, kLength>& a, const Line<Value, kLength>& b
   return sum;
 }
 
+/// The lowest exponents of C's formats.
+constexpr int kF32Lowest = -126;
+constexpr int kF16Lowest = -14;
+
 /// C in units of 2^(top - kFraction), truncated.
-std::int64_t aligned(float c, int exponent, int top) {
+std::int64_t aligned(float c, int top) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(c);
   const std::uint32_t fraction = bits & 0x7fffffU;
-  const std::int64_t significand = (bits & 0x7f800000U) != 0 ? fraction | 0x800000U : fraction;
+  const bool normal = (bits & 0x7f800000U) != 0;
+  const std::int64_t significand = normal ? fraction | 0x800000U : fraction;
+  const int exponent = normal ? std::ilogb(c) : kF32Lowest;
   const std::int64_t magnitude = (significand << (kFraction - 23)) >> std::min(top - exponent, 63);
   return c < 0 ? -magnitude : magnitude;
 }
 
 /// The fused sum, exactly: products times 2^scale_exponent, and C. Not finite as IEEE arithmetic would have it.
 template <typename Value, int kLength>
-double fused_sum(const Line<Value, kLength>& a, const Line<Value, kLength>& b, float c, int scale_exponent = 0) {
+double fused_sum(const Line<Value, kLength>& a, const Line<Value, kLength>& b, float c, int scale_exponent = 0,
+                 int c_lowest = kF32Lowest) {
   if (!a.finite || !b.finite || !std::isfinite(c)) return infinite_sum(a, b, c);
   std::int16_t top_product = 2 * kNone;
   for (std::size_t k = 0; k < kLength; ++k) {
     top_product = std::max(top_product, static_cast<std::int16_t>(a.exponents[k] + b.exponents[k]));
   }
   if (top_product < kNoneSum) return static_cast<double>(c);  // no product but zeros
-  const int c_exponent = c == 0 ? kNone : std::max(std::ilogb(c), -126);
+  const int c_exponent = c == 0 ? kNone : std::max(std::ilogb(c), c_lowest);
   const int top = std::max(top_product + scale_exponent, c_exponent);
-  std::int64_t sum = c == 0 ? 0 : aligned(c, c_exponent, top);
-  // A product's unit is 2^(top - kFraction - scale_exponent). Where its inverse is below the range of float, no product
-  // reaches one unit. Conversion to an integer truncates; a product below 2^27 units lets 16 of them fit 32 bits.
+  std::int64_t sum = c == 0 ? 0 : aligned(c, top);
+  // A product's unit is 2^(top - kFraction - scale_exponent). Where its inverse is no normal number of Value, no
+  // product reaches one unit. Conversion to an integer truncates; a product is below 2^27 units, so 16 of them fit 32
+  // bits.
   const int inverse = kFraction + scale_exponent - top;
-  const auto units = inverse < -126 ? Value{0} : static_cast<Value>(std::ldexp(1.0, inverse));
+  const bool too_small = inverse < std::numeric_limits<Value>::min_exponent;
+  const auto units = too_small ? Value{0} : static_cast<Value>(std::ldexp(1.0, inverse));
   for (std::size_t first = 0; first < kLength; first += 16) {
     std::int32_t part = 0;
     for (std::size_t k = first; k < first + 16; ++k) {
@@ -208,7 +218,7 @@ void mma_m16n8k16_f16(const std::uint16_t* a, const std::uint16_t* b, const std:
   const auto rows = f16_lines<kM>(a);
   const auto cols = f16_lines<kN>(b);
   for_each_element([&](std::size_t m, std::size_t n, std::size_t i) {
-    d[i] = nearest_f16(fused_sum(rows[m], cols[n], decode_f16(c[i])));
+    d[i] = nearest_f16(fused_sum(rows[m], cols[n], decode_f16(c[i]), 0, kF16Lowest));
   });
 }
 

@@ -1,0 +1,1 @@
+moesaic_test(tensor_core_test moesaic_tensor_core)
