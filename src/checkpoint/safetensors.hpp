@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// The safetensors container: 8 bytes little-endian header length, a JSON header, then the tensors back to back.
+/// Source: the format's description in the README of huggingface/safetensors.
+namespace moesaic::checkpoint {
+
+/// Longest header that is read; the limit of the format's own library.
+inline constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;
+
+/// One tensor of a file. Row-major, little-endian.
+struct Tensor {
+  std::string name;
+  std::string_view dtype;  ///< as the format spells it ("F8_E4M3"); points into static data
+  std::vector<std::uint64_t> shape;
+  std::uint64_t begin = 0;  ///< first byte, counted from the start of the file
+  std::uint64_t end = 0;    ///< one past the last byte
+};
+
+/// "F8_E4M3 [768, 2048]"
+std::string describe(std::string_view dtype, std::span<const std::uint64_t> shape);
+
+/// Reads and checks the header of a file: its length, syntax, names, dtypes, that each tensor's bytes are those of its
+/// shape, and that the tensors fill the file without holes or overlaps. Ordered by position in the file.
+/// Throws Error that names the file, the tensor and what would be right.
+std::vector<Tensor> read_header(const std::filesystem::path& file);
+
+/// Reads one tensor. `out` must have its size (end - begin). The file is read, not mapped: one that shrinks meanwhile
+/// gives an Error instead of killing the process.
+void read_tensor(const std::filesystem::path& file, const Tensor& tensor, std::span<std::byte> out);
+
+/// Writes a file front to back without holding the tensors in memory.
+class SafetensorsWriter {
+ public:
+  /// Writes the header. Of each tensor name, dtype and shape count; offsets are assigned in the order given.
+  /// Throws Error when the file cannot be written or the declarations are not legal.
+  SafetensorsWriter(const std::filesystem::path& file, std::vector<Tensor> tensors);
+
+  /// Writes the next tensor's bytes. Throws Error when the size is not the declared one.
+  void append(std::string_view name, std::span<const std::byte> bytes);
+
+  /// Must be called after the last tensor. Throws Error when tensors are missing or the disk is full.
+  void finish();
+
+ private:
+  std::filesystem::path file_;
+  std::vector<Tensor> tensors_;
+  std::size_t next_ = 0;
+  std::ofstream stream_;
+};
+
+}  // namespace moesaic::checkpoint

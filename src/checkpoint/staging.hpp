@@ -1,0 +1,27 @@
+#pragma once
+
+#include <filesystem>
+
+namespace moesaic::checkpoint {
+
+/// A place beside `target` to write to, so that a reader sees the old state or the whole new one, never a half. What
+/// was not committed is removed.
+class Staging {
+ public:
+  explicit Staging(std::filesystem::path target);
+  ~Staging();
+  Staging(const Staging&) = delete;
+  Staging& operator=(const Staging&) = delete;
+
+  /// Where to write: a file or a directory that the caller creates.
+  const std::filesystem::path& path() const { return path_; }
+
+  /// Renames path() to the target, replacing a file or an empty directory. Throws Error when that fails.
+  void commit();
+
+ private:
+  std::filesystem::path target_;
+  std::filesystem::path path_;
+};
+
+}  // namespace moesaic::checkpoint
