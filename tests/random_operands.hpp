@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "spec/formats.hpp"
+#include "spec/layer.hpp"
+
+/// Random operands that are the same on every machine for a seed.
+namespace moesaic::test {
+
+/// splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : state_(seed) {}
+
+  std::uint64_t bits() {
+    state_ += 0x9e3779b97f4a7c15U;
+    std::uint64_t z = state_;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
+    return z ^ (z >> 31);
+  }
+  int below(int bound) { return static_cast<int>(bits() % static_cast<std::uint64_t>(bound)); }
+  /// In (-1, 1).
+  float uniform() { return (static_cast<float>(bits() >> 40) * 0x1p-24F - 0.5F) * 2; }
+  /// Near zero mostly, with tails: the product of three uniform numbers.
+  float tailed() { return uniform() * uniform() * uniform() * 4; }
+
+ private:
+  std::uint64_t state_;
+};
+
+/// Any finite e4m3 code, small magnitudes more often than large ones.
+inline std::uint8_t random_code(Random& random) {
+  return encode_e4m3(random.tailed() * 200);
+}
+
+inline Fp8Experts random_experts(Random& random, int experts, int rows, int cols) {
+  Fp8Experts made{experts, rows, cols, {}, {}};
+  made.codes.resize(static_cast<std::size_t>(experts) * static_cast<std::size_t>(rows) *
+                    static_cast<std::size_t>(cols));
+  for (std::uint8_t& code : made.codes) code = random_code(random);
+  made.scales.resize(static_cast<std::size_t>(experts) * static_cast<std::size_t>(rows));
+  for (float& scale : made.scales) scale = decode_bf16(encode_bf16((0.5F + std::abs(random.uniform())) * 1e-3F));
+  return made;
+}
+
+inline Layer random_layer(Random& random, const Shape& shape) {
+  Layer layer;
+  layer.name = "random";
+  layer.shape = shape;
+  layer.router.resize(static_cast<std::size_t>(shape.experts) * static_cast<std::size_t>(shape.hidden));
+  for (std::uint16_t& value : layer.router) value = encode_bf16(random.tailed());
+  layer.gate_up = random_experts(random, shape.experts, 2 * shape.width, shape.hidden);
+  layer.down = random_experts(random, shape.experts, shape.hidden, shape.width);
+  return layer;
+}
+
+inline Tokens random_tokens(Random& random, int count, int hidden) {
+  Tokens tokens{count, hidden, {}};
+  tokens.values.resize(static_cast<std::size_t>(count) * static_cast<std::size_t>(hidden));
+  for (std::uint16_t& value : tokens.values) value = encode_bf16(random.tailed());
+  return tokens;
+}
+
+}  // namespace moesaic::test
