@@ -38,10 +38,11 @@ install_packages() {
   fi
   echo "== Installing Debian packages: $missing"
   local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600)
-  "${as_root[@]}" dpkg --configure -a  # finishes what an interrupted run left half done
+  # An interrupted run may have left packages half installed: configure those that can be; --fix-broken does the rest.
+  "${as_root[@]}" dpkg --configure -a >/dev/null 2>&1 || true
   "${apt[@]}" update
   # $missing is a list: it is split on purpose.
-  "${apt[@]}" -o Dpkg::Use-Pty=0 install --no-install-recommends $missing >/dev/null
+  "${apt[@]}" -o Dpkg::Use-Pty=0 install --fix-broken --no-install-recommends $missing >/dev/null
 }
 
 # The copy of the requirements in .venv says that all of them were installed.
