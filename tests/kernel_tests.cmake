@@ -1,1 +1,5 @@
 moesaic_test(kernel_test moesaic_engine moesaic_reference fmt::fmt-header-only)
+moesaic_test(layer_test moesaic_engine moesaic_reference fmt::fmt-header-only nlohmann_json::nlohmann_json)
+
+add_executable(layer_probe layer_probe.cpp)
+target_link_libraries(layer_probe PRIVATE moesaic_engine fmt::fmt-header-only nlohmann_json::nlohmann_json)

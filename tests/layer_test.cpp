@@ -1,0 +1,129 @@
+// The whole layer, on the cpu, on emulated cards and on a real one where there is one, judged by the reference.
+
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "engine/gpu.hpp"
+#include "layer_cases.hpp"
+#include "reference/layer.hpp"
+#include "spec/error.hpp"
+
+namespace moesaic {
+namespace {
+
+using namespace test;  // NOLINT: its names are this file's vocabulary
+
+std::vector<std::string> place_names() {
+  std::vector<std::string> names{"cpu", "emulated:gb10", "emulated:h200"};
+  if (const device::BestPlace best = device::best_place(); best.place.kind == device::Place::Kind::gpu) {
+    names.push_back(best.place.name());
+  }
+  return names;
+}
+
+std::unique_ptr<engine::Engine> make_engine(const Layer& layer, const std::string& name, std::uint64_t seed,
+                                            const std::string& variant = {}) {
+  device::Place place = device::parse_place(name);
+  if (place.kind == device::Place::Kind::cpu) return engine::make_cpu_engine(layer);
+  place.seed = seed;
+  place.sms = 3;
+  return engine::make_gpu_engine(layer, place, {variant});
+}
+
+std::string test_name(std::string name) {
+  for (char& c : name) {
+    if (c == ':') c = '_';
+  }
+  return name;
+}
+
+class LayerTest : public testing::TestWithParam<std::string> {};
+
+TEST_P(LayerTest, AgreesWithTheReferenceStageByStageAndEndToEnd) {
+  for (const LayerCase& c : layer_cases()) {
+    SCOPED_TRACE(c.name);
+    const LayerInput input = make_input(c);
+    for (const std::uint64_t seed : {1U, 2U}) {
+      const auto engine = make_engine(input.layer, GetParam(), seed);
+      const Trace trace = engine->run(input.tokens, engine::Keep::trace);
+      const reference::Judgement judgement = reference::judge(input.layer, input.tokens, trace);
+      EXPECT_TRUE(judgement.passed()) << "seed " << seed << "\n" << judgement.text();
+      EXPECT_EQ(trace.output.size(), input.tokens.values.size());
+
+      const auto interval = reference::layer_interval(input.layer, input.tokens, trace.routing);
+      const reference::Stage output = reference::judge_output(interval, trace.output);
+      EXPECT_TRUE(output.passed()) << output.text();
+      if (c.one_expert_first) {
+        EXPECT_EQ(trace.routing.first[3], 0);
+        EXPECT_EQ(trace.routing.first[4], c.tokens);
+      }
+    }
+  }
+}
+
+TEST_P(LayerTest, KeepsTheOutputAloneWhenAsked) {
+  const LayerInput input = make_input(layer_cases()[2]);
+  const auto engine = make_engine(input.layer, GetParam(), 1);
+  const Trace all = engine->run(input.tokens, engine::Keep::trace);
+  const Trace some = engine->run(input.tokens, engine::Keep::output);
+  EXPECT_EQ(digest(some.output), digest(all.output));
+  EXPECT_TRUE(some.gate_up.empty());
+}
+
+TEST_P(LayerTest, RefusesTokensOfAnotherWidth) {
+  const LayerInput input = make_input(layer_cases()[2]);
+  const auto engine = make_engine(input.layer, GetParam(), 1);
+  EXPECT_THROW(static_cast<void>(engine->run(Tokens{1, 8, std::vector<std::uint16_t>(8)}, engine::Keep::output)),
+               Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Places, LayerTest, testing::ValuesIn(place_names()),
+                         [](const auto& instance) { return test_name(instance.param); });
+
+class VariantTest : public testing::TestWithParam<std::string> {};
+
+TEST_P(VariantTest, AForcedVariantRunsAndChangesNoBit) {
+  const LayerInput input = make_input(layer_cases()[1]);
+  const auto free = make_engine(input.layer, GetParam(), 1);
+  const auto want = digests(free->run(input.tokens, engine::Keep::trace));
+  for (const char* variant : {"moe_fp8_gemm/f64t8k128.s5.c2", "moe_fp8_gemm/f128t64k128.s2.c2"}) {
+    const auto engine = make_engine(input.layer, GetParam(), 1, variant);
+    EXPECT_EQ(digests(engine->run(input.tokens, engine::Keep::trace)), want) << variant;
+    EXPECT_EQ(engine->kernels(), std::vector<std::string>{variant});
+  }
+}
+
+TEST_P(VariantTest, AForcedVariantThatIsNotThereIsAnError) {
+  const LayerInput input = make_input(layer_cases()[2]);
+  const auto engine = make_engine(input.layer, GetParam(), 1, "moe_fp8_gemm/f8t8k8.s1.c1");
+  try {
+    static_cast<void>(engine->run(input.tokens, engine::Keep::output));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("it has moe_fp8_gemm/f64t8k128.s5.c2"), std::string::npos) << error.what();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cards, VariantTest, testing::Values("emulated:gb10", "emulated:h200"),
+                         [](const auto& instance) { return test_name(instance.param); });
+
+TEST(Silicon, AnEmulatedH200GivesTheBitsOfARealOne) {
+  std::ifstream file(MOESAIC_SOURCE_DIR "/tests/fixtures/silicon/layers.json");
+  ASSERT_TRUE(file) << "tests/fixtures/silicon/layers.json is missing";
+  const nlohmann::json fixture = nlohmann::json::parse(file);
+  ASSERT_EQ(fixture.at("place"), "gpu:0 (NVIDIA H200)");
+  ASSERT_EQ(fixture.at("cases").size(), layer_cases().size());
+  for (const LayerCase& c : layer_cases()) {
+    const LayerInput input = make_input(c);
+    const auto engine = make_engine(input.layer, "emulated:h200", 7);
+    for (const auto& [field, digest] : digests(engine->run(input.tokens, engine::Keep::trace))) {
+      EXPECT_EQ(fmt::format("{:016x}", digest), fixture.at("cases").at(c.name).at(field)) << c.name << " " << field;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace moesaic
