@@ -3,3 +3,6 @@ moesaic_test(layer_test moesaic_engine moesaic_reference fmt::fmt-header-only nl
 
 add_executable(layer_probe layer_probe.cpp)
 target_link_libraries(layer_probe PRIVATE moesaic_engine fmt::fmt-header-only nlohmann_json::nlohmann_json)
+
+moesaic_fat_binary(moesaic_functions_image functions.cu moesaic_functions)
+moesaic_test(functions_test moesaic_device moesaic_functions_image fmt::fmt-header-only)

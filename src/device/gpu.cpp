@@ -115,9 +115,9 @@ int Gpu::blocks_per_sm(CUfunction function, const Grid& grid) const {
   return blocks;
 }
 
-void Gpu::launch_raw(CUfunction function, const Grid& grid, const void* params) const {
-  void* arguments[] = {const_cast<void*>(params)};  // NOLINT: the driver reads it, its type says otherwise
-  check(driver_.cuLaunchKernel(function, grid.blocks, 1, 1, grid.threads, 1, 1, grid.smem_bytes, nullptr, arguments,
+void Gpu::launch_raw(CUfunction function, const Grid& grid, const void** arguments) const {
+  auto** parameters = const_cast<void**>(arguments);  // NOLINT: the driver reads them, its type says otherwise
+  check(driver_.cuLaunchKernel(function, grid.blocks, 1, 1, grid.threads, 1, 1, grid.smem_bytes, nullptr, parameters,
                                nullptr),
         "launching a kernel");
 }

@@ -63,10 +63,11 @@ class Gpu {
   /// Blocks of the kernel that one SM holds at a time.
   int blocks_per_sm(CUfunction function, const Grid& grid) const;
 
-  /// Starts a kernel of one parameter, a struct passed by value. Launches of one Gpu run in order.
-  template <class Params>
-  void launch(CUfunction function, const Grid& grid, const Params& params) const {
-    launch_raw(function, grid, &params);
+  /// Starts a kernel; `arguments` are its parameters, passed by value. Launches of one Gpu run in order.
+  template <class... Arguments>
+  void launch(CUfunction function, const Grid& grid, const Arguments&... arguments) const {
+    const void* pointers[] = {&arguments...};
+    launch_raw(function, grid, pointers);
   }
   /// Waits for all launches; a fault of a kernel is reported here at the latest.
   void synchronize() const;
@@ -97,7 +98,7 @@ class Gpu {
  private:
   friend class Buffer;
   void check(CUresult result, const std::string& what) const;
-  void launch_raw(CUfunction function, const Grid& grid, const void* params) const;
+  void launch_raw(CUfunction function, const Grid& grid, const void** arguments) const;
   int attribute(CUdevice_attribute which) const;
   void describe();
 

@@ -7,7 +7,7 @@
 /// Dynamic shared memory: the row of h, width * 2 bytes, so that nothing is computed twice.
 namespace moesaic::kernels {
 
-/// exp(x) for x <= 0, within 2 units in the last place (tests/kernel_test.cpp measures it), by fma alone, so that its
+/// exp(x) for x <= 0, within 1 unit in the last place (tests/functions_test.cpp measures it), by fma alone, so that its
 /// bits are the same on every card: x = n ln2 + r with |r| <= ln2 / 2, a polynomial in r, times 2^n in two steps that
 /// keep subnormal results.
 __device__ inline float exp_nonpositive(float x) {
