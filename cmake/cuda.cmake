@@ -21,7 +21,7 @@ if(NOT MOESAIC_NVCC)
   foreach(nvcc ${nvcc_on_path} ${nvcc_in_venv})
     moesaic_nvcc_version(${nvcc} version)
     if(version VERSION_GREATER_EQUAL MOESAIC_NVCC_MINIMUM)
-      set(MOESAIC_NVCC ${nvcc} CACHE FILEPATH "" FORCE)
+      set(MOESAIC_NVCC ${nvcc})  # not cached: .venv may be made anew
       break()
     endif()
   endforeach()
@@ -40,7 +40,7 @@ message(STATUS "CUDA compiler: ${MOESAIC_NVCC} (${version})")
 # cuda.h declares the driver's types; nothing links with CUDA.
 file(REAL_PATH ${MOESAIC_NVCC} nvcc_real)
 cmake_path(GET nvcc_real PARENT_PATH nvcc_bin)
-find_path(MOESAIC_CUDA_INCLUDE_DIR cuda.h HINTS ${nvcc_bin}/../include REQUIRED)
+find_path(MOESAIC_CUDA_INCLUDE_DIR cuda.h NO_CACHE HINTS ${nvcc_bin}/../include REQUIRED)
 
 set(MOESAIC_GPU_ARCHITECTURES 90a 120f)
 
