@@ -1,0 +1,1 @@
+moesaic_test(cpu_engine_test moesaic_engine moesaic_reference)
