@@ -23,26 +23,24 @@ missing_packages() {
 
 install_packages() {
   local missing as_root=()
-  missing=$(missing_packages "$@")
-  [ -n "$missing" ] || return 0
-  missing=$(echo $missing)
+  mapfile -t missing < <(missing_packages "$@")
+  [ ${#missing[@]} != 0 ] || return 0
   if [ "$(id -u)" != 0 ]; then
     # Without a terminal nobody can type a password.
     if command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
       as_root=(sudo)
     else
       echo "Moesaic needs Debian packages that are not installed. Install them as root, then run this again:" >&2
-      echo "  apt-get install --no-install-recommends $missing" >&2
+      echo "  apt-get install --no-install-recommends ${missing[*]}" >&2
       exit 2
     fi
   fi
-  echo "== Installing Debian packages: $missing"
+  echo "== Installing Debian packages: ${missing[*]}"
   local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600)
   # An interrupted run may have left packages half installed: configure those that can be; --fix-broken does the rest.
   "${as_root[@]}" dpkg --configure -a >/dev/null 2>&1 || true
   "${apt[@]}" update
-  # $missing is a list: it is split on purpose.
-  "${apt[@]}" -o Dpkg::Use-Pty=0 install --fix-broken --no-install-recommends $missing >/dev/null
+  "${apt[@]}" -o Dpkg::Use-Pty=0 install --fix-broken --no-install-recommends "${missing[@]}" >/dev/null
 }
 
 # The copy of the requirements in .venv says that all of them were installed.
@@ -59,7 +57,8 @@ sets=build
 for set in "$@"; do sets="$sets|$set"; done
 have_nvcc || sets="$sets|wheels"
 if command -v dpkg-query >/dev/null; then
-  install_packages $(sed -nE "s/^($sets) +//p" scripts/packages.txt)
+  mapfile -t packages < <(sed -nE "s/^($sets) +//p" scripts/packages.txt)
+  install_packages "${packages[@]}"
 else
   echo "This is not Debian: the packages of scripts/packages.txt are taken to be installed under this system's names." >&2
 fi

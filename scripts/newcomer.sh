@@ -24,6 +24,7 @@ trap remove_root EXIT
 # The mirror, the proxies and the certificates of this machine: the way to the network is not what is tried here.
 make_root() {
   local mirror file
+  # shellcheck disable=SC2016  # apt expands these
   mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
     sed -n 's/ bookworm$//p' | head -n 1)
   debootstrap --variant=minbase --include=git,make,ca-certificates bookworm "$root" \
