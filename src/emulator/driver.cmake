@@ -1,0 +1,12 @@
+# The CUDA driver API over the emulated card.
+add_library(
+  moesaic_emulated_driver STATIC
+  ${CMAKE_CURRENT_LIST_DIR}/driver.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/driver_device.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/driver_launch.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/driver_memory.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/driver_module.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/fat_binary.cpp)
+target_include_directories(moesaic_emulated_driver SYSTEM PRIVATE ${MOESAIC_CUDA_INCLUDE_DIR})
+target_link_libraries(moesaic_emulated_driver PUBLIC moesaic_spec PRIVATE moesaic_emulator fmt::fmt-header-only
+                                                                          moesaic::zstd moesaic::lz4)

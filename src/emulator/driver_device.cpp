@@ -1,0 +1,315 @@
+#include <cuda.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "emulator/driver_state.hpp"
+
+/// Starting the driver, the one device and its attributes, contexts, streams, events, and the names of errors.
+namespace moesaic::emulator::driver {
+namespace {
+
+struct ErrorText {
+  CUresult code;
+  const char* name;
+  const char* text;
+};
+
+#define MOESAIC_ERROR(code, text) \
+  ErrorText {                     \
+    code, #code, text             \
+  }
+
+/// Every code that this driver returns.
+constexpr std::array kErrors{
+    MOESAIC_ERROR(CUDA_SUCCESS, "no error"),
+    MOESAIC_ERROR(CUDA_ERROR_INVALID_VALUE, "invalid argument"),
+    MOESAIC_ERROR(CUDA_ERROR_OUT_OF_MEMORY, "out of memory"),
+    MOESAIC_ERROR(CUDA_ERROR_NOT_INITIALIZED, "initialization error"),
+    MOESAIC_ERROR(CUDA_ERROR_NO_DEVICE, "no CUDA-capable device is detected"),
+    MOESAIC_ERROR(CUDA_ERROR_INVALID_DEVICE, "invalid device ordinal"),
+    MOESAIC_ERROR(CUDA_ERROR_INVALID_IMAGE, "device kernel image is invalid"),
+    MOESAIC_ERROR(CUDA_ERROR_INVALID_CONTEXT, "invalid device context"),
+    MOESAIC_ERROR(CUDA_ERROR_NO_BINARY_FOR_GPU, "no kernel image is available for execution on the device"),
+    MOESAIC_ERROR(CUDA_ERROR_INVALID_PTX, "a PTX JIT compilation failed"),
+    MOESAIC_ERROR(CUDA_ERROR_INVALID_HANDLE, "invalid resource handle"),
+    MOESAIC_ERROR(CUDA_ERROR_NOT_FOUND, "named symbol not found"),
+    MOESAIC_ERROR(CUDA_ERROR_ILLEGAL_ADDRESS, "an illegal memory access was encountered"),
+    MOESAIC_ERROR(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, "too many resources requested for launch"),
+    MOESAIC_ERROR(CUDA_ERROR_LAUNCH_TIMEOUT, "the launch timed out and was terminated"),
+    MOESAIC_ERROR(CUDA_ERROR_ILLEGAL_INSTRUCTION, "an illegal instruction was encountered"),
+    MOESAIC_ERROR(CUDA_ERROR_MISALIGNED_ADDRESS, "misaligned address"),
+    MOESAIC_ERROR(CUDA_ERROR_LAUNCH_FAILED, "unspecified launch failure"),
+    MOESAIC_ERROR(CUDA_ERROR_NOT_SUPPORTED, "operation not supported"),
+    MOESAIC_ERROR(CUDA_ERROR_UNKNOWN, "unknown error"),
+};
+
+#undef MOESAIC_ERROR
+
+const ErrorText* find_error(CUresult code) {
+  const auto* found = std::ranges::find(kErrors, code, &ErrorText::code);
+  return found == kErrors.end() ? nullptr : found;
+}
+
+CUresult error_name(CUresult code, const char** name) {
+  const ErrorText* error = find_error(code);
+  *name = error == nullptr ? nullptr : error->name;
+  return error == nullptr ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+}
+
+CUresult error_text(CUresult code, const char** text) {
+  const ErrorText* error = find_error(code);
+  *text = error == nullptr ? nullptr : error->text;
+  return error == nullptr ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+}
+
+CUresult init(unsigned int flags) {
+  const std::lock_guard lock(state_mutex());
+  if (!state().configured) return CUDA_ERROR_NO_DEVICE;
+  if (flags != 0) return CUDA_ERROR_INVALID_VALUE;
+  state().initialized = true;
+  return CUDA_SUCCESS;
+}
+
+/// That of CUDA 13.2: programs change tensor maps by hand where a driver says 13.1 or less.
+CUresult driver_version(int* version) {
+  if (version == nullptr) return CUDA_ERROR_INVALID_VALUE;
+  *version = 13020;
+  return CUDA_SUCCESS;
+}
+
+CUresult device_count(int* count) {
+  return with_driver([&](State&) {
+    *count = 1;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult get_device(CUdevice* device, int ordinal) {
+  return with_driver([&](State&) {
+    if (ordinal != 0) return CUDA_ERROR_INVALID_DEVICE;
+    *device = 0;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult device_name(char* name, int length, CUdevice device) {
+  return with_driver([&](State& all) {
+    if (device != 0) return CUDA_ERROR_INVALID_DEVICE;
+    if (length <= 0) return CUDA_ERROR_INVALID_VALUE;
+    const std::string full = std::string(all.options.card.full_name) + " (emulated)";
+    const std::size_t count = std::min(full.size(), static_cast<std::size_t>(length) - 1);
+    std::memcpy(name, full.data(), count);
+    name[count] = '\0';
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult total_memory(std::size_t* bytes, CUdevice device) {
+  return with_driver([&](State& all) {
+    if (device != 0) return CUDA_ERROR_INVALID_DEVICE;
+    *bytes = static_cast<std::size_t>(all.options.card.memory_bytes);
+    return CUDA_SUCCESS;
+  });
+}
+
+/// What the card's data say, and the limits that all these cards share (CUDA C++ Programming Guide, "Compute
+/// Capabilities"). What is not listed is absent from an emulated card: 0.
+int attribute_value(const Device& card, CUdevice_attribute attribute) {
+  switch (attribute) {
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR:
+      return card.major;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR:
+      return card.minor;
+    case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT:
+      return card.sms;
+    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK:
+      return kDefaultSharedBytes;
+    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN:
+      return card.smem_per_block_bytes;
+    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR:
+      return card.smem_per_sm_bytes;
+    case CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK:
+      return card.smem_reserved_bytes;
+    case CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_BLOCK:
+      return card.registers_per_block;
+    case CU_DEVICE_ATTRIBUTE_MAX_REGISTERS_PER_MULTIPROCESSOR:
+      return card.registers_per_sm;
+    case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR:
+      return card.threads_per_sm;
+    case CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR:
+      return card.blocks_per_sm;
+    case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
+    case CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X:
+    case CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y:
+      return kMaxBlockThreads;
+    case CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z:
+      return 64;
+    case CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X:
+      return 0x7fffffff;
+    case CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y:
+    case CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z:
+      return 65535;
+    case CU_DEVICE_ATTRIBUTE_WARP_SIZE:
+      return 32;
+    case CU_DEVICE_ATTRIBUTE_TOTAL_CONSTANT_MEMORY:
+      return 65536;
+    case CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE:
+      return static_cast<int>(card.l2_bytes);
+    case CU_DEVICE_ATTRIBUTE_CLOCK_RATE:
+      return card.clock_mhz * 1000;
+    case CU_DEVICE_ATTRIBUTE_INTEGRATED:
+      return card.integrated ? 1 : 0;
+    case CU_DEVICE_ATTRIBUTE_UNIFIED_ADDRESSING:
+    case CU_DEVICE_ATTRIBUTE_TENSOR_MAP_ACCESS_SUPPORTED:
+      return 1;
+    default:
+      return 0;
+  }
+}
+
+CUresult device_attribute(int* value, CUdevice_attribute attribute, CUdevice device) {
+  return with_driver([&](State& all) {
+    if (value == nullptr || attribute <= 0 || attribute >= CU_DEVICE_ATTRIBUTE_MAX) return CUDA_ERROR_INVALID_VALUE;
+    if (device != 0) return CUDA_ERROR_INVALID_DEVICE;
+    *value = attribute_value(all.options.card, attribute);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult retain_context(CUcontext* context, CUdevice device) {
+  return with_driver([&](State& all) {
+    if (device != 0) return CUDA_ERROR_INVALID_DEVICE;
+    if (all.retained == 0) {
+      all.machine = std::make_unique<Machine>(
+          Options{.card = all.options.card, .seed = all.options.seed, .host_threads = all.options.host_threads});
+      all.contexts.add(0);
+    }
+    ++all.retained;
+    *context = all.contexts.find_if([](int) { return true; });
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult release_context(CUdevice device) {
+  return with_driver([&](State& all) {
+    if (device != 0) return CUDA_ERROR_INVALID_DEVICE;
+    if (all.retained == 0) return CUDA_ERROR_INVALID_CONTEXT;
+    if (--all.retained > 0) return CUDA_SUCCESS;
+    all.contexts.clear();
+    all.functions.clear();
+    all.modules.clear();
+    all.streams.clear();
+    all.events.clear();
+    all.machine.reset();
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult set_current(CUcontext context) {
+  return with_driver([&](State& all) {
+    if (context != nullptr && all.contexts.find(context) == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
+    current_context() = context;
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult get_current(CUcontext* context) {
+  return with_driver([&](State&) {
+    *context = current_context();
+    return CUDA_SUCCESS;
+  });
+}
+
+/// A kernel has run to its end when its launch returns; its fault is reported here and by every later call.
+CUresult synchronize() {
+  return with_context([](State&) { return CUDA_SUCCESS; });
+}
+
+CUresult create_stream(CUstream* stream, unsigned int flags) {
+  return with_context([&](State& all) {
+    if (stream == nullptr || flags > CU_STREAM_NON_BLOCKING) return CUDA_ERROR_INVALID_VALUE;
+    *stream = all.streams.add(0);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult destroy_stream(CUstream stream) {
+  return with_context(
+      [&](State& all) { return all.streams.remove(stream) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE; });
+}
+
+CUresult synchronize_stream(CUstream stream) {
+  return with_context([&](State& all) { return is_stream(all, stream) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE; });
+}
+
+CUresult create_event(CUevent* event, unsigned int) {
+  return with_context([&](State& all) {
+    if (event == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    *event = all.events.add({});
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult record_event(CUevent event, CUstream stream) {
+  return with_context([&](State& all) {
+    Event* found = all.events.find(event);
+    if (found == nullptr || !is_stream(all, stream)) return CUDA_ERROR_INVALID_HANDLE;
+    *found = {.recorded = true, .time = std::chrono::steady_clock::now()};
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult synchronize_event(CUevent event) {
+  return with_context(
+      [&](State& all) { return all.events.find(event) != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE; });
+}
+
+CUresult destroy_event(CUevent event) {
+  return with_context([&](State& all) { return all.events.remove(event) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE; });
+}
+
+/// Wall-clock time of the emulation, which says nothing about a card's.
+CUresult elapsed_time(float* milliseconds, CUevent start, CUevent end) {
+  return with_context([&](State& all) {
+    const Event* from = all.events.find(start);
+    const Event* to = all.events.find(end);
+    if (milliseconds == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (from == nullptr || to == nullptr || !from->recorded || !to->recorded) return CUDA_ERROR_INVALID_HANDLE;
+    *milliseconds = std::chrono::duration<float, std::milli>(to->time - from->time).count();
+    return CUDA_SUCCESS;
+  });
+}
+
+}  // namespace
+
+std::span<const NamedFunction> device_functions() {
+  static const NamedFunction functions[] = {
+      MOESAIC_NAMED_FUNCTION(cuInit, init),
+      MOESAIC_NAMED_FUNCTION(cuGetErrorName, error_name),
+      MOESAIC_NAMED_FUNCTION(cuGetErrorString, error_text),
+      MOESAIC_NAMED_FUNCTION(cuDriverGetVersion, driver_version),
+      MOESAIC_NAMED_FUNCTION(cuDeviceGetCount, device_count),
+      MOESAIC_NAMED_FUNCTION(cuDeviceGet, get_device),
+      MOESAIC_NAMED_FUNCTION(cuDeviceGetName, device_name),
+      MOESAIC_NAMED_FUNCTION(cuDeviceGetAttribute, device_attribute),
+      MOESAIC_NAMED_FUNCTION(cuDeviceTotalMem, total_memory),
+      MOESAIC_NAMED_FUNCTION(cuDevicePrimaryCtxRetain, retain_context),
+      MOESAIC_NAMED_FUNCTION(cuDevicePrimaryCtxRelease, release_context),
+      MOESAIC_NAMED_FUNCTION(cuCtxSetCurrent, set_current),
+      MOESAIC_NAMED_FUNCTION(cuCtxGetCurrent, get_current),
+      MOESAIC_NAMED_FUNCTION(cuCtxSynchronize, synchronize),
+      MOESAIC_NAMED_FUNCTION(cuStreamCreate, create_stream),
+      MOESAIC_NAMED_FUNCTION(cuStreamDestroy, destroy_stream),
+      MOESAIC_NAMED_FUNCTION(cuStreamSynchronize, synchronize_stream),
+      MOESAIC_NAMED_FUNCTION(cuEventCreate, create_event),
+      MOESAIC_NAMED_FUNCTION(cuEventRecord, record_event),
+      MOESAIC_NAMED_FUNCTION(cuEventSynchronize, synchronize_event),
+      MOESAIC_NAMED_FUNCTION(cuEventDestroy, destroy_event),
+      MOESAIC_NAMED_FUNCTION(cuEventElapsedTime, elapsed_time),
+  };
+  return functions;
+}
+
+}  // namespace moesaic::emulator::driver

@@ -1,0 +1,170 @@
+#include <cuda.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "emulator/driver_state.hpp"
+
+/// Launching kernels. A launch runs its grid to the end; a fault in the kernel is sticky, and is reported by the calls
+/// after the launch, as on a real card.
+namespace moesaic::emulator::driver {
+namespace {
+
+/// CUDA_SUCCESS, or the code with which a card refuses to start such a grid.
+CUresult check_launch(const State& all, const Function& function, const Launch& launch) {
+  const Kernel& kernel = *function.kernel;
+  const auto refuse_value = [&](const std::string& why) {
+    return refuse(CUDA_ERROR_INVALID_VALUE, fmt::format("launch of {}: {}", kernel.name, why));
+  };
+  if (launch.grid.count() == 0 || launch.grid.x > 0x7fffffffU || launch.grid.y > 65535 || launch.grid.z > 65535) {
+    return refuse_value(fmt::format("a grid of {} x {} x {} blocks", launch.grid.x, launch.grid.y, launch.grid.z));
+  }
+  const std::uint64_t threads = launch.block.count();
+  if (threads == 0 || threads > kMaxBlockThreads || launch.block.z > 64) {
+    return refuse_value(fmt::format("a block of {} x {} x {} threads; the limit is {} in all and 64 along z",
+                                    launch.block.x, launch.block.y, launch.block.z, kMaxBlockThreads));
+  }
+  if (kernel.max_threads != 0 && threads > kernel.max_threads) {
+    return refuse_value(fmt::format("{} threads where the kernel's bound is {}", threads, kernel.max_threads));
+  }
+  if (launch.dynamic_shared_bytes > static_cast<std::uint32_t>(function.max_dynamic_shared_bytes)) {
+    return refuse_value(
+        fmt::format("{} bytes of dynamic shared memory where {} are allowed; cuFuncSetAttribute raises "
+                    "that up to {} with the {} static ones",
+                    launch.dynamic_shared_bytes, function.max_dynamic_shared_bytes,
+                    all.options.card.smem_per_block_bytes, kernel.static_shared_bytes));
+  }
+  return CUDA_SUCCESS;
+}
+
+/// Gathers the arguments into `bytes`, as the kernel's parameters lie. False if they are not given in a legal way.
+bool gather_arguments(const Kernel& kernel, void** arguments, void** extra, std::vector<std::byte>& bytes) {
+  bytes.assign(kernel.parameter_bytes, std::byte{0});
+  if (kernel.parameter_bytes == 0) return true;
+  if (arguments != nullptr) {
+    for (std::size_t i = 0; i < kernel.parameters.size(); ++i) {
+      const Parameter& parameter = kernel.parameters[i];
+      std::memcpy(bytes.data() + parameter.offset, arguments[i], parameter.bytes);
+    }
+    return true;
+  }
+  const void* buffer = nullptr;
+  std::size_t size = 0;
+  for (; extra != nullptr && *extra != CU_LAUNCH_PARAM_END; extra += 2) {
+    if (extra[0] == CU_LAUNCH_PARAM_BUFFER_POINTER) buffer = extra[1];
+    if (extra[0] == CU_LAUNCH_PARAM_BUFFER_SIZE) size = *static_cast<const std::size_t*>(extra[1]);
+  }
+  if (buffer == nullptr || size < bytes.size()) return false;
+  std::memcpy(bytes.data(), buffer, bytes.size());
+  return true;
+}
+
+CUresult run(State& all, CUfunction handle, Launch launch, CUstream stream, void** arguments, void** extra) {
+  const Function* function = all.functions.find(handle);
+  if (function == nullptr || !is_stream(all, stream)) return CUDA_ERROR_INVALID_HANDLE;
+  const CUresult checked = check_launch(all, *function, launch);
+  if (checked != CUDA_SUCCESS) return checked;
+  std::vector<std::byte> parameters;
+  if (!gather_arguments(*function->kernel, arguments, extra, parameters)) {
+    return refuse(CUDA_ERROR_INVALID_VALUE, fmt::format("launch of {}: no arguments", function->kernel->name));
+  }
+  launch.parameters = parameters;
+  try {
+    all.machine->launch(*function->kernel, launch);
+  } catch (const Fault& fault) {
+    const bool started = fault.kind != Fault::Kind::launch && fault.kind != Fault::Kind::unsupported;
+    refuse(CUDA_SUCCESS, fault.what());
+    if (!started) return fault_code(fault.kind);
+    all.sticky = fault_code(fault.kind);
+  }
+  return CUDA_SUCCESS;
+}
+
+CUresult launch_kernel(CUfunction function, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z,
+                       unsigned int block_x, unsigned int block_y, unsigned int block_z, unsigned int shared_bytes,
+                       CUstream stream, void** arguments, void** extra) {
+  return with_context([&](State& all) {
+    const Launch launch{.grid = {grid_x, grid_y, grid_z},
+                        .block = {block_x, block_y, block_z},
+                        .dynamic_shared_bytes = shared_bytes,
+                        .parameters = {}};
+    return run(all, function, launch, stream, arguments, extra);
+  });
+}
+
+/// CUDA_SUCCESS if a grid that runs alone and one block after another has the attribute, or may ignore it.
+CUresult check_attribute(const CUlaunchAttribute& attribute) {
+  switch (attribute.id) {
+    case CU_LAUNCH_ATTRIBUTE_IGNORE:
+    case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
+    case CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY:
+    case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
+    case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION:
+    case CU_LAUNCH_ATTRIBUTE_PRIORITY:
+      return CUDA_SUCCESS;
+    case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
+      if (attribute.value.cooperative == 0) return CUDA_SUCCESS;
+      return refuse(CUDA_ERROR_NOT_SUPPORTED, "cooperative launches are not emulated");
+    case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION: {
+      const auto& cluster = attribute.value.clusterDim;
+      if (cluster.x == 1 && cluster.y == 1 && cluster.z == 1) return CUDA_SUCCESS;
+      return refuse(CUDA_ERROR_NOT_SUPPORTED,
+                    fmt::format("clusters of {} x {} x {} blocks are not emulated; 1 x 1 x 1 is", cluster.x, cluster.y,
+                                cluster.z));
+    }
+    default:
+      return refuse(CUDA_ERROR_NOT_SUPPORTED,
+                    fmt::format("launch attribute {} is not emulated", static_cast<int>(attribute.id)));
+  }
+}
+
+CUresult launch_kernel_ex(const CUlaunchConfig* config, CUfunction function, void** arguments, void** extra) {
+  return with_context([&](State& all) {
+    if (config == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    for (unsigned int i = 0; i < config->numAttrs; ++i) {
+      const CUresult checked = check_attribute(config->attrs[i]);
+      if (checked != CUDA_SUCCESS) return checked;
+    }
+    const Launch launch{.grid = {config->gridDimX, config->gridDimY, config->gridDimZ},
+                        .block = {config->blockDimX, config->blockDimY, config->blockDimZ},
+                        .dynamic_shared_bytes = config->sharedMemBytes,
+                        .parameters = {}};
+    return run(all, function, launch, config->hStream, arguments, extra);
+  });
+}
+
+/// By threads and shared memory alone: registers are not known from PTX.
+CUresult occupancy(int* blocks, CUfunction handle, int threads, std::size_t dynamic_shared_bytes) {
+  return with_context([&](State& all) {
+    const Function* function = all.functions.find(handle);
+    if (function == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    if (blocks == nullptr || threads <= 0) return CUDA_ERROR_INVALID_VALUE;
+    const auto shared_bytes = static_cast<std::uint32_t>(std::min<std::size_t>(dynamic_shared_bytes, 0x7fffffff));
+    *blocks = all.machine->blocks_per_sm(*function->kernel, Launch{.grid = {},
+                                                                   .block = {static_cast<std::uint32_t>(threads), 1, 1},
+                                                                   .dynamic_shared_bytes = shared_bytes,
+                                                                   .parameters = {}});
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult occupancy_with_flags(int* blocks, CUfunction function, int threads, std::size_t dynamic_shared_bytes,
+                              unsigned int) {
+  return occupancy(blocks, function, threads, dynamic_shared_bytes);
+}
+
+}  // namespace
+
+std::span<const NamedFunction> launch_functions() {
+  static const NamedFunction functions[] = {
+      MOESAIC_NAMED_FUNCTION(cuLaunchKernel, launch_kernel),
+      MOESAIC_NAMED_FUNCTION(cuLaunchKernelEx, launch_kernel_ex),
+      MOESAIC_NAMED_FUNCTION(cuOccupancyMaxActiveBlocksPerMultiprocessor, occupancy),
+      MOESAIC_NAMED_FUNCTION(cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags, occupancy_with_flags),
+  };
+  return functions;
+}
+
+}  // namespace moesaic::emulator::driver

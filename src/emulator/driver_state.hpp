@@ -1,0 +1,168 @@
+#pragma once
+
+#include <cuda.h>
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "emulator/driver.hpp"
+#include "emulator/machine.hpp"
+
+/// What the functions of the driver share.
+namespace moesaic::emulator::driver {
+
+/// Default limit of a block's shared memory; more needs cuFuncSetAttribute (CUDA C++ Programming Guide, "Shared
+/// Memory").
+inline constexpr int kDefaultSharedBytes = 48 * 1024;
+inline constexpr unsigned kMaxBlockThreads = 1024;
+
+/// A kernel that the program asked for by name.
+struct Function {
+  std::uintptr_t module = 0;
+  const Kernel* kernel = nullptr;
+  int max_dynamic_shared_bytes = 0;
+};
+
+struct Event {
+  bool recorded = false;
+  std::chrono::steady_clock::time_point time;
+};
+
+/// Live objects of one kind. Handles are numbers that no other object of the process ever had, so a stale handle is
+/// always noticed.
+template <typename Handle, typename T>
+class Handles {
+ public:
+  Handle add(T value) {
+    const std::uintptr_t number = next_number();
+    objects_.emplace(number, std::move(value));
+    return to_handle(number);
+  }
+
+  /// The object, or null if the handle is not live.
+  T* find(Handle handle) {
+    const auto found = objects_.find(reinterpret_cast<std::uintptr_t>(handle));
+    return found == objects_.end() ? nullptr : &found->second;
+  }
+
+  bool remove(Handle handle) { return objects_.erase(reinterpret_cast<std::uintptr_t>(handle)) == 1; }
+
+  /// The first handle whose object satisfies `matches`, or null.
+  template <typename Matches>
+  Handle find_if(Matches&& matches) const {
+    for (const auto& [number, object] : objects_) {
+      if (matches(object)) return to_handle(number);
+    }
+    return nullptr;
+  }
+
+  template <typename Matches>
+  void remove_if(Matches&& matches) {
+    std::erase_if(objects_, [&](const auto& entry) { return matches(entry.second); });
+  }
+
+  void clear() { objects_.clear(); }
+
+ private:
+  static Handle to_handle(std::uintptr_t number) {
+    return reinterpret_cast<Handle>(number);  // NOLINT(performance-no-int-to-ptr): a number that is never dereferenced
+  }
+
+  static std::uintptr_t next_number() {
+    static std::uintptr_t last = 0x1000;
+    return last += 16;
+  }
+
+  std::map<std::uintptr_t, T> objects_;
+};
+
+/// The whole driver.
+struct State {
+  DriverOptions options;
+  bool configured = false;
+  bool initialized = false;
+  int retained = 0;  ///< of the primary context
+  std::unique_ptr<Machine> machine;
+  Handles<CUcontext, int> contexts;
+  Handles<CUmodule, const Module*> modules;
+  Handles<CUfunction, Function> functions;
+  Handles<CUstream, int> streams;
+  Handles<CUevent, Event> events;
+  CUresult sticky = CUDA_SUCCESS;  ///< a kernel's fault, returned by every later call
+  std::string fault;               ///< for last_fault
+};
+
+State& state();
+std::mutex& state_mutex();
+
+/// The calling thread's current context, whether or not it is still alive.
+CUcontext& current_context();
+
+/// The code for an exception in flight, whose text becomes the last fault; `code` is the one for a plain Error.
+CUresult report_exception(CUresult code);
+
+/// The code of a fault in a running kernel, as CUDA has it.
+CUresult fault_code(Fault::Kind kind);
+
+/// Records why a call fails, and gives its code back.
+CUresult refuse(CUresult code, const std::string& why);
+
+/// Runs the body of a function that needs cuInit. `code` is what an Error thrown by the body means.
+template <typename Body>
+CUresult with_driver(Body&& body, CUresult code = CUDA_ERROR_INVALID_VALUE) {
+  const std::lock_guard lock(state_mutex());
+  State& all = state();
+  if (all.sticky == CUDA_SUCCESS) all.fault.clear();
+  if (!all.initialized) return CUDA_ERROR_NOT_INITIALIZED;
+  try {
+    return body(all);
+  } catch (...) {
+    return report_exception(code);
+  }
+}
+
+/// Runs the body of a function that needs a current context in which no kernel has failed.
+template <typename Body>
+CUresult with_context(Body&& body, CUresult code = CUDA_ERROR_INVALID_VALUE) {
+  return with_driver(
+      [&](State& all) {
+        if (all.contexts.find(current_context()) == nullptr) return CUDA_ERROR_INVALID_CONTEXT;
+        return all.sticky != CUDA_SUCCESS ? all.sticky : body(all);
+      },
+      code);
+}
+
+/// Whether a stream handle may be used: the default streams (null, and the two special values) or a live one.
+bool is_stream(State& all, CUstream stream);
+
+/// A driver function under the name that libcuda exports.
+struct NamedFunction {
+  std::string_view name;
+  void* function;
+};
+
+/// The table entry of `function`, whose type must be the one that cuda.h declares under that name.
+template <typename Declared, typename Function>
+NamedFunction named(std::string_view name, Function* function) {
+  static_assert(std::is_same_v<Declared, Function*>);
+  return {name, reinterpret_cast<void*>(function)};
+}
+
+// Two steps, so that cuda.h's versioned names (cuMemAlloc is cuMemAlloc_v2) are put in before the name becomes a
+// string.
+#define MOESAIC_NAME_TEXT(name) #name
+#define MOESAIC_NAMED_FUNCTION(name, function) named<decltype(&::name)>(MOESAIC_NAME_TEXT(name), &(function))
+
+std::span<const NamedFunction> device_functions();
+std::span<const NamedFunction> memory_functions();
+std::span<const NamedFunction> module_functions();
+std::span<const NamedFunction> launch_functions();
+
+}  // namespace moesaic::emulator::driver
