@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+/// Operands for the kernels, the same on every machine.
+namespace moesaic::silicon {
+
+/// The generator splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : state_(seed) {}
+
+  std::uint64_t next() {
+    state_ += 0x9e3779b97f4a7c15ULL;
+    std::uint64_t z = state_;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return z ^ (z >> 31);
+  }
+
+  /// In [0, bound).
+  std::uint32_t below(std::uint32_t bound) { return static_cast<std::uint32_t>((next() >> 32) % bound); }
+
+  /// True once in `n`.
+  bool once_in(std::uint32_t n) { return below(n) == 0; }
+
+ private:
+  std::uint64_t state_;
+};
+
+/// A small floating-point format by its fields; the sign is the highest bit. Without `ieee` only the code with all bits
+/// of exponent and fraction set is NaN, and nothing is infinite.
+struct Format {
+  unsigned exponent_bits;
+  unsigned fraction_bits;
+  bool ieee;
+
+  unsigned bits() const { return 1 + exponent_bits + fraction_bits; }
+  bool is_finite(std::uint32_t code) const;
+};
+
+inline constexpr Format kE4m3{4, 3, false};
+inline constexpr Format kF16{5, 10, true};
+inline constexpr Format kBf16{8, 7, true};
+inline constexpr Format kF32{8, 23, true};
+
+/// Codes for one mma: `regime` 0 any finite ones, 1 with NaN and infinity among them, 2 tiny, 3 huge, 4 mostly
+/// cancelling in pairs, 5 mostly zeros of both signs. Packed into words, lowest code first.
+std::vector<std::uint32_t> matrix(Random& random, const Format& format, int regime, std::size_t count);
+inline constexpr int kRegimes = 6;
+
+/// Values of C for one mma: zeros, near the products, subnormal, huge; in regime 1 NaN and infinity too.
+std::vector<std::uint32_t> addends(Random& random, const Format& format, int regime, std::size_t count);
+
+/// Floats around every e4m3 value and every boundary between two, special values, and random bits; `count` in all.
+std::vector<float> floats_near_e4m3(Random& random, std::size_t count);
+
+}  // namespace moesaic::silicon
