@@ -1,7 +1,5 @@
-# Libraries that Debian ships without a CMake package. The static archive is taken where there is one, so that a program
-# built here also runs on a machine that has none of these packages.
-
-# moesaic_library(NAME HEADER): the imported target moesaic::NAME.
+# moesaic_library(NAME HEADER): the imported target moesaic::NAME, for a library that Debian ships without a CMake package.
+# The static archive is taken where there is one: with MOESAIC_PORTABLE a program must run where the package is not.
 function(moesaic_library name header)
   find_library(MOESAIC_${name}_LIBRARY NAMES lib${name}.a ${name} REQUIRED)
   find_path(MOESAIC_${name}_INCLUDE_DIR ${header} REQUIRED)
@@ -13,3 +11,12 @@ endfunction()
 
 moesaic_library(zstd zstd.h)
 moesaic_library(lz4 lz4.h)
+
+# fmt has no static archive in Debian, and its headers alone make every file that uses it three times as slow to compile.
+add_library(moesaic_fmt INTERFACE)
+add_library(moesaic::fmt ALIAS moesaic_fmt)
+if(MOESAIC_PORTABLE)
+  target_link_libraries(moesaic_fmt INTERFACE fmt::fmt-header-only)
+else()
+  target_link_libraries(moesaic_fmt INTERFACE fmt::fmt)
+endif()
