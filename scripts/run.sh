@@ -12,16 +12,12 @@ echo "== Building"
 cmake --build --preset release --target moesaic
 
 moesaic=build/release/src/cli/moesaic
-demo=build/demo/qwen3-moe
+demo=build/demo/qwen3-small
 # A newer program may write another checkpoint.
-if [ ! $demo -nt $moesaic ]; then
+if [ ! $demo/config.json -nt $moesaic ]; then
   echo
   echo "== Making a small Qwen3-MoE checkpoint with FP8 weights in $demo"
-  rm -rf $demo $demo.partial
-  mkdir -p build/demo
-  $moesaic synth $demo.partial
-  mv $demo.partial $demo
-  touch $demo
+  $moesaic synth $demo --force
 fi
 
 echo
