@@ -9,7 +9,7 @@
 #include "engine/engine.hpp"
 #include "engine/quantize.hpp"
 #include "engine/router.hpp"
-#include "random_layer.hpp"
+#include "random_operands.hpp"
 #include "reference/layer.hpp"
 #include "spec/error.hpp"
 
@@ -37,40 +37,41 @@ class CpuEngine : public testing::Test {
     return trace;
   }
 
-  std::uint32_t seed_ = std::random_device{}();
+  std::uint64_t seed_ = std::random_device{}();
+  test::Random random_{seed_};
 };
 
 TEST_F(CpuEngine, AgreesWithTheReference) {
-  const Layer layer = test::random_layer({.experts = 16, .top_k = 4, .hidden = 512, .width = 704}, seed_);
-  expect_right(layer, test::random_tokens(16, 512, seed_ + 1));
+  const Layer layer = test::random_layer(random_, {.experts = 16, .top_k = 4, .hidden = 512, .width = 704});
+  expect_right(layer, test::random_tokens(random_, 16, 512));
 }
 
 TEST_F(CpuEngine, AgreesWithoutRenormalization) {
-  Layer layer = test::random_layer({.experts = 8, .top_k = 3, .hidden = 96, .width = 80}, seed_);
+  Layer layer = test::random_layer(random_, {.experts = 8, .top_k = 3, .hidden = 96, .width = 80});
   layer.renormalize = false;
-  expect_right(layer, test::random_tokens(5, 96, seed_ + 1));
+  expect_right(layer, test::random_tokens(random_, 5, 96));
 }
 
 TEST_F(CpuEngine, ShapesThatNoStepDivides) {
-  const Layer layer = test::random_layer({.experts = 3, .top_k = 2, .hidden = 72, .width = 40}, seed_);
-  expect_right(layer, test::random_tokens(7, 72, seed_ + 1));
+  const Layer layer = test::random_layer(random_, {.experts = 3, .top_k = 2, .hidden = 72, .width = 40});
+  expect_right(layer, test::random_tokens(random_, 7, 72));
 }
 
 TEST_F(CpuEngine, OneTokenLeavesExpertsEmpty) {
-  const Layer layer = test::random_layer({.experts = 16, .top_k = 2, .hidden = 64, .width = 64}, seed_);
-  const Trace trace = expect_right(layer, test::random_tokens(1, 64, seed_ + 1));
+  const Layer layer = test::random_layer(random_, {.experts = 16, .top_k = 2, .hidden = 64, .width = 64});
+  const Trace trace = expect_right(layer, test::random_tokens(random_, 1, 64));
   EXPECT_EQ(trace.routing.first.back(), 2);
 }
 
 TEST_F(CpuEngine, NoTokens) {
-  const Layer layer = test::random_layer({.experts = 4, .top_k = 2, .hidden = 64, .width = 64}, seed_);
-  const Trace trace = expect_right(layer, test::random_tokens(0, 64, seed_));
+  const Layer layer = test::random_layer(random_, {.experts = 4, .top_k = 2, .hidden = 64, .width = 64});
+  const Trace trace = expect_right(layer, test::random_tokens(random_, 0, 64));
   EXPECT_TRUE(trace.output.empty());
 }
 
 TEST_F(CpuEngine, AllTokensOnOneExpert) {
-  Layer layer = test::random_layer({.experts = 4, .top_k = 1, .hidden = 64, .width = 64}, seed_);
-  Tokens tokens = test::random_tokens(9, 64, seed_ + 1);
+  Layer layer = test::random_layer(random_, {.experts = 4, .top_k = 1, .hidden = 64, .width = 64});
+  Tokens tokens = test::random_tokens(random_, 9, 64);
   for (std::size_t i = 0; i < tokens.values.size(); i += 64) tokens.values[i] = encode_bf16(50.0F);
   for (std::size_t e = 0; e < 4; ++e) layer.router[e * 64] = encode_bf16(e == 2 ? 10.0F : 0.0F);
   const Trace trace = expect_right(layer, tokens);
@@ -78,7 +79,7 @@ TEST_F(CpuEngine, AllTokensOnOneExpert) {
 }
 
 TEST_F(CpuEngine, ZeroTokenRoutesToTheLowestExpertsAndGivesZero) {
-  const Layer layer = test::random_layer({.experts = 4, .top_k = 2, .hidden = 64, .width = 64}, seed_);
+  const Layer layer = test::random_layer(random_, {.experts = 4, .top_k = 2, .hidden = 64, .width = 64});
   const Trace trace = expect_right(layer, Tokens{.count = 1, .hidden = 64, .values = std::vector<std::uint16_t>(64)});
   EXPECT_EQ(trace.routing.expert, (std::vector<std::int32_t>{0, 1}));
   EXPECT_TRUE(std::all_of(trace.output.begin(), trace.output.end(), [](float value) { return value == 0; }));
@@ -86,15 +87,15 @@ TEST_F(CpuEngine, ZeroTokenRoutesToTheLowestExpertsAndGivesZero) {
 }
 
 TEST_F(CpuEngine, BitsDoNotDependOnThreads) {
-  const Layer layer = test::random_layer({.experts = 4, .top_k = 2, .hidden = 128, .width = 96}, seed_);
-  const Tokens tokens = test::random_tokens(8, 128, seed_ + 1);
+  const Layer layer = test::random_layer(random_, {.experts = 4, .top_k = 2, .hidden = 128, .width = 96});
+  const Tokens tokens = test::random_tokens(random_, 8, 128);
   const auto together = make_cpu_engine(layer, 2)->run(tokens, Keep::output).output;
   EXPECT_EQ(together, make_cpu_engine(layer, 1)->run(tokens, Keep::output).output) << seed();
 }
 
 TEST_F(CpuEngine, KeepsTheOutputAlone) {
-  const Layer layer = test::random_layer({.experts = 4, .top_k = 2, .hidden = 64, .width = 64}, seed_);
-  const Tokens tokens = test::random_tokens(3, 64, seed_ + 1);
+  const Layer layer = test::random_layer(random_, {.experts = 4, .top_k = 2, .hidden = 64, .width = 64});
+  const Tokens tokens = test::random_tokens(random_, 3, 64);
   const auto cpu = make_cpu_engine(layer, 2);
   const Trace kept = cpu->run(tokens, Keep::output);
   EXPECT_TRUE(kept.x_codes.empty() && kept.gate_up.empty() && kept.h.empty() && kept.down.empty());
@@ -115,10 +116,10 @@ std::string complaint(const Layer& layer, const Tokens& tokens) {
 }
 
 TEST_F(CpuEngine, RefusesWhatIsNoInput) {
-  const Layer layer = test::random_layer({.experts = 4, .top_k = 2, .hidden = 64, .width = 64}, seed_);
-  EXPECT_EQ(complaint(layer, test::random_tokens(2, 32, seed_)),
+  const Layer layer = test::random_layer(random_, {.experts = 4, .top_k = 2, .hidden = 64, .width = 64});
+  EXPECT_EQ(complaint(layer, test::random_tokens(random_, 2, 32)),
             "the hidden states have width 32, but random takes 64");
-  Tokens tokens = test::random_tokens(2, 64, seed_);
+  Tokens tokens = test::random_tokens(random_, 2, 64);
   tokens.values[64 + 3] = 0x7fc0;
   EXPECT_EQ(complaint(layer, tokens), "hidden state 3 of token 1 is nan; hidden states must be finite");
   tokens.values[64 + 3] = 0xff80;
@@ -128,10 +129,11 @@ TEST_F(CpuEngine, RefusesWhatIsNoInput) {
 }
 
 TEST(Router, EqualLogitsGoToTheLowerIndex) {
-  Layer layer = test::random_layer({.experts = 6, .top_k = 3, .hidden = 64, .width = 16}, 1);
+  test::Random random(1);
+  Layer layer = test::random_layer(random, {.experts = 6, .top_k = 3, .hidden = 64, .width = 16});
   for (std::size_t e = 1; e < 6; ++e)
     std::copy_n(layer.router.begin(), 64, layer.router.begin() + 64 * static_cast<int>(e));
-  const Routing routing = engine::route(layer, test::random_tokens(4, 64, 2), 2);
+  const Routing routing = engine::route(layer, test::random_tokens(random, 4, 64), 2);
   for (std::size_t pair = 0; pair < routing.expert.size(); ++pair) {
     EXPECT_EQ(routing.expert[pair], static_cast<std::int32_t>(pair % 3));
     EXPECT_EQ(routing.weight[pair], 1.0F / 3.0F);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "reference/bounds.hpp"
+#include "reference/decode.hpp"
 #include "reference/layer.hpp"
 #include "reference/parallel.hpp"
 #include "reference/routing.hpp"
@@ -65,7 +66,7 @@ Uncertain expert_rows(const Layer& layer, const Tokens& tokens, const Routing& r
 }
 
 /// One element of a grouped GEMM: the row `r` of `in` with the channel's weights.
-Range multiply(const Uncertain& in, std::size_t r, const std::vector<double>& weights, double w_scale,
+Range multiply(const Uncertain& in, std::size_t r, const std::vector<float>& weights, double w_scale,
                Activations activations) {
   const double* centre = in.centre.data() + r * in.cols;
   const double* radius = in.radius.data() + r * in.cols;
@@ -75,9 +76,10 @@ Range multiply(const Uncertain& in, std::size_t r, const std::vector<double>& we
     double size = 0;
     double spread = 0;
     for (std::size_t k = k0; k < std::min(k0 + kStepLength, in.cols); ++k) {
-      sum += centre[k] * weights[k];
-      size += (std::abs(centre[k]) + radius[k]) * std::abs(weights[k]);
-      spread += radius[k] * std::abs(weights[k]);
+      const auto weight = static_cast<double>(weights[k]);
+      sum += centre[k] * weight;
+      size += (std::abs(centre[k]) + radius[k]) * std::abs(weight);
+      spread += radius[k] * std::abs(weight);
     }
     dot.step(sum, size, spread);
   }
@@ -99,10 +101,7 @@ Uncertain multiply(const Fp8Experts& w, const Routing& routing, const Uncertain&
     const std::size_t e = channel / static_cast<std::size_t>(w.rows);
     const std::size_t n = channel % static_cast<std::size_t>(w.rows);
     if (routing.first[e] == routing.first[e + 1]) return;
-    std::vector<double> weights(in.cols);
-    for (std::size_t k = 0; k < in.cols; ++k) {
-      weights[k] = static_cast<double>(decode_e4m3(w.codes[channel * in.cols + k]));
-    }
+    const std::vector<float> weights = decode(std::span(w.codes).subspan(channel * in.cols, in.cols));
     for (int r = routing.first[e]; r < routing.first[e + 1]; ++r) {
       const auto row = static_cast<std::size_t>(r);
       out.set(row, n, multiply(in, row, weights, static_cast<double>(w.scales[channel]), activations));

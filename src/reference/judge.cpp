@@ -1,12 +1,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <mutex>
 #include <utility>
 
 #include "reference/bounds.hpp"
+#include "reference/decode.hpp"
 #include "reference/layer.hpp"
 #include "reference/parallel.hpp"
 
@@ -14,19 +14,6 @@ namespace moesaic::reference {
 namespace {
 
 constexpr int kColumnsAtOnce = 16;
-
-std::array<float, 256> e4m3_values() {
-  std::array<float, 256> values{};
-  for (std::size_t code = 0; code < values.size(); ++code) values[code] = decode_e4m3(static_cast<std::uint8_t>(code));
-  return values;
-}
-
-std::vector<float> decode(std::span<const std::uint8_t> codes) {
-  static const std::array<float, 256> kValues = e4m3_values();
-  std::vector<float> values(codes.size());
-  std::transform(codes.begin(), codes.end(), values.begin(), [](std::uint8_t code) { return kValues[code]; });
-  return values;
-}
 
 /// The sum of products of two rows of e4m3 values. Each product is exact in f32. The sum is exact in double, in any
 /// order: all are multiples of 2^-18 below 2^18, so 2^17 of them stay within 53 digits.

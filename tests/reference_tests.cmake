@@ -1,0 +1,3 @@
+moesaic_test(reference_bounds_test moesaic_reference moesaic_tensor_core)
+moesaic_test(reference_layer_test moesaic_reference)
+moesaic_test(reference_interval_test moesaic_reference)
