@@ -198,6 +198,13 @@ std::vector<Part> find_parts(LayerReader& reader, const Architecture& names, Lay
   return parts;
 }
 
+/// "0 to 47", or all of them where some are left out.
+std::string shown(const std::vector<int>& layers) {
+  const bool contiguous = layers.back() - layers.front() + 1 == static_cast<int>(layers.size());
+  if (contiguous && layers.size() > 2) return fmt::format("{} to {}", layers.front(), layers.back());
+  return fmt::format("{}", fmt::join(layers, ", "));
+}
+
 }  // namespace
 
 Model open(const std::filesystem::path& directory) {
@@ -232,7 +239,7 @@ Layer load_layer(const Model& model, int index, const Progress& progress) {
   const Config& config = model.config;
   if (!std::ranges::binary_search(config.moe_layers, index)) {
     throw Error(fmt::format("{}: layer {} has no experts; those that have: {}", model.directory.string(), index,
-                            fmt::join(config.moe_layers, ", ")));
+                            shown(config.moe_layers)));
   }
   Layer layer;
   layer.name = expand(config.architecture->layer, index);

@@ -17,8 +17,8 @@ namespace moesaic::checkpoint {
 
 /// The one quantization scheme that is read, in words for people.
 inline constexpr std::string_view kScheme =
-    "FP8 dynamic (compressed-tensors float-quantized): e4m3 weights, one scale per output channel; activations become "
-    "e4m3 at run time, one scale per token";
+    "FP8 dynamic (compressed-tensors float-quantized): weights e4m3, a scale per output channel; activations e4m3, a "
+    "scale per token";
 
 /// Called with bytes done and bytes in all while something long goes on.
 using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;

@@ -1,0 +1,97 @@
+#include "cli/program.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "cli/exit_code.hpp"
+#include "cli/nearest.hpp"
+#include "cli/verbs.hpp"
+
+namespace moesaic::cli {
+namespace {
+
+std::vector<std::string> verb_names(const CLI::App& program) {
+  std::vector<std::string> names;
+  for (const CLI::App* verb : program.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(verb->get_name());
+  }
+  return names;
+}
+
+/// The nearest option of the verb to the first one that it does not have, as a hint.
+std::string option_hint(const CLI::App& verb, const std::vector<std::string>& arguments) {
+  std::vector<std::string> known;
+  for (const CLI::Option* option : verb.get_options()) {
+    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  }
+  for (const std::string& argument : arguments) {
+    const std::string name = argument.substr(0, argument.find('='));
+    if (name.starts_with("--") && std::ranges::find(known, name) == known.end()) return did_you_mean(name, known);
+  }
+  return "";
+}
+
+/// Prints help (exit code 0), or what is wrong with the command line (2).
+int explain(const CLI::App& program, const CLI::ParseError& error, const std::vector<std::string>& arguments) {
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return program.exit(error);
+  const auto verbs = program.get_subcommands();
+  if (!verbs.empty()) {
+    const std::string& verb = verbs.front()->get_name();
+    fmt::print(stderr, "moesaic {}: {}{}\nSee: moesaic {} --help\n", verb, error.what(),
+               option_hint(*verbs.front(), arguments), verb);
+  } else if (!arguments.empty() && !arguments.front().starts_with("-")) {
+    const std::vector<std::string> known = verb_names(program);
+    fmt::print(stderr, "moesaic: no verb {}; known are {}{}\nSee: moesaic --help\n", arguments.front(),
+               fmt::join(known, ", "), did_you_mean(arguments.front(), known));
+  } else {
+    fmt::print(stderr, "moesaic: {}\nSee: moesaic --help\n", error.what());
+  }
+  return kBadInput;
+}
+
+int parse_and_run(int count, const char* const* arguments) {
+  CLI::App program("Mixture-of-experts layers in FP8 for consumer Blackwell GPUs, checkable without one.", "moesaic");
+  program.set_version_flag("--version", "moesaic " MOESAIC_VERSION, "Print the version and exit");
+  program.require_subcommand(1);
+  program.footer(
+      "Examples:\n"
+      "  moesaic synth /tmp/small          make up a small checkpoint\n"
+      "  moesaic run /tmp/small --check    compute a layer of it and check every stage\n\n" +
+      std::string(kExitCodesHelp));
+  int exit_code = kOk;
+  add_synth(program);
+  add_run(program, exit_code);
+  try {
+    program.parse(count, arguments);
+    return exit_code;
+  } catch (const CLI::ParseError& error) {
+    return explain(program, error, {arguments + std::min(count, 1), arguments + count});
+  }
+}
+
+}  // namespace
+
+int run_program(int count, const char* const* arguments) {
+  try {
+    return parse_and_run(count, arguments);
+  } catch (const DeviceError& error) {
+    fmt::print(stderr, "moesaic: {}\n", error.what());
+    return kDeviceFailed;
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "moesaic: not enough memory\n");
+    return kDeviceFailed;
+  } catch (const std::exception& error) {  // Error, and what the standard library says of files
+    fmt::print(stderr, "moesaic: {}\n", error.what());
+    return kBadInput;
+  }
+}
+
+}  // namespace moesaic::cli

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+/// The verbs of the command line. Each adds itself to the program and runs when it was given; what goes wrong is thrown
+/// as Error (exit code 2) or DeviceError (3).
+namespace moesaic::cli {
+
+void add_synth(CLI::App& program);
+
+/// `exit_code` becomes kCheckFailed when a check fails.
+void add_run(CLI::App& program, int& exit_code);
+
+}  // namespace moesaic::cli

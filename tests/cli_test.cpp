@@ -1,0 +1,164 @@
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "checkpoint/checkpoint.hpp"
+#include "checkpoint/npy.hpp"
+#include "mentions.hpp"
+#include "reference/layer.hpp"
+#include "temporary_directory.hpp"
+
+/// The built program, as a user runs it.
+namespace moesaic {
+namespace {
+
+using Json = nlohmann::json;
+
+const std::filesystem::path kFixture = std::filesystem::path(MOESAIC_SOURCE_DIR) / "tests/fixtures/transformers";
+
+struct Result {
+  int exit_code = -1;
+  std::string out;
+  std::string error;
+};
+
+class Cli : public ::testing::Test {
+ protected:
+  Result moesaic(const std::string& arguments) {
+    const auto out = directory_ / "stdout";
+    const auto error = directory_ / "stderr";
+    const std::string command =
+        std::string(MOESAIC_PROGRAM) + " " + arguments + " >" + out.string() + " 2>" + error.string();
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(out), read_file(error)};
+  }
+
+  /// A tiny model; the arguments that follow replace its shape.
+  std::string model(const std::string& more = "") {
+    const std::string path = (directory_ / "model").string();
+    const Result made = moesaic("synth --experts 4 --top-k 2 --hidden 64 --width 48 " + more + " " + path);
+    EXPECT_EQ(made.exit_code, 0) << made.error;
+    return path;
+  }
+
+  TemporaryDirectory directory_;
+};
+
+TEST_F(Cli, HelpIsThereForEveryVerb) {
+  for (const std::string verb : {"", "synth ", "run "}) {
+    const Result help = moesaic(verb + "--help");
+    EXPECT_EQ(help.exit_code, 0);
+    EXPECT_TRUE(mentions(help.out, {"Examples:\n  moesaic ", "Exit codes:", "  3  the device"})) << verb;
+  }
+  EXPECT_TRUE(mentions(moesaic("--version").out, {"moesaic "}));
+}
+
+TEST_F(Cli, SynthThenRunWithACheck) {
+  const std::string path = model();
+  const Result run = moesaic("run " + path + " --device cpu --check");
+  EXPECT_EQ(run.exit_code, 0) << run.error;
+  EXPECT_TRUE(mentions(run.out, {"Qwen3-MoE", "4 experts, 2 for each token, hidden 64", "FP8 dynamic", "device   cpu",
+                                 "passed: every stage", "next     moesaic run"}));
+  EXPECT_EQ(run.out.find('\x1b'), std::string::npos) << "no colour in a file";
+  EXPECT_EQ(run.error, "");
+}
+
+TEST_F(Cli, JsonIsOneObject) {
+  const std::string path = (directory_ / "model").string();
+  const Result synth = moesaic("synth --json --layers 2 --experts 4 --top-k 3 --hidden 64 --width 48 " + path);
+  ASSERT_EQ(synth.exit_code, 0) << synth.error;
+  EXPECT_EQ(Json::parse(synth.out)["layers"], 2);
+  const Result run = moesaic("run " + path + " --json --check --device cpu --layer 1 --tokens 5 --seed 9");
+  ASSERT_EQ(run.exit_code, 0) << run.error;
+  const Json json = Json::parse(run.out);
+  EXPECT_EQ(json["layer"]["name"], "model.layers.1.mlp");
+  EXPECT_EQ(json["layer"]["top_k"], 3);
+  EXPECT_EQ(json["tokens"]["count"], 5);
+  EXPECT_EQ(json["seed"], 9);
+  EXPECT_EQ(json["device"]["asked"], "cpu");
+  EXPECT_GT(json["time_s"], 0.0);
+  EXPECT_EQ(json["check"]["passed"], true);
+  EXPECT_EQ(json["check"]["stages"].size(), 10U);
+  int pairs = 0;
+  for (const Json& count : json["tokens"]["per_expert"]) pairs += count.get<int>();
+  EXPECT_EQ(pairs, 5 * 3);
+}
+
+TEST_F(Cli, NoTokensAreFine) {
+  const Result run = moesaic("run " + model() + " --device cpu --tokens 0 --check");
+  EXPECT_EQ(run.exit_code, 0) << run.error;
+  EXPECT_TRUE(mentions(run.out, {"nothing to compare"}));
+}
+
+TEST_F(Cli, OutDependsOnTheSeedAlone) {
+  const std::string path = model();
+  const auto output = [&](const std::string& arguments) {
+    const auto file = directory_ / "o.npy";
+    EXPECT_EQ(moesaic("run " + path + " --device cpu " + arguments + " --out " + file.string()).exit_code, 0);
+    const checkpoint::Matrix matrix = checkpoint::read_npy(file);
+    EXPECT_EQ(matrix.cols, 64);
+    return matrix.values;
+  };
+  EXPECT_EQ(output("--seed 3"), output("--seed 3"));
+  EXPECT_NE(output("--seed 3"), output("--seed 4"));
+}
+
+TEST_F(Cli, BadInputIsTwoAndNamesWhatIsMeant) {
+  const std::string path = model();
+  const auto expect = [&](const std::string& arguments, std::initializer_list<std::string_view> parts) {
+    const Result result = moesaic(arguments);
+    EXPECT_EQ(result.exit_code, 2) << arguments;
+    EXPECT_EQ(result.out, "") << arguments;
+    EXPECT_TRUE(mentions(result.error, parts)) << arguments;
+  };
+  expect("", {"--help"});
+  expect("rnu " + path, {"no verb rnu", "synth, run", "did you mean run?"});
+  expect("run " + path + " --tokns 3", {"--tokns", "did you mean --tokens?"});
+  expect("run " + path + " --device emulated:gb1", {"emulated:gb1:", "did you mean emulated:gb10?"});
+  expect("run " + path + " --tokens -1", {"--tokens -1", "from 0 to"});
+  expect("run " + path + " --tokens 99999999999999", {"--tokens", "from 0 to"});
+  expect("run " + path + " --tokens many", {"--tokens many", ".npy"});
+  expect("run " + path + " --tokens " + (directory_ / "absent.npy").string(), {"absent.npy: no such file"});
+  expect("run " + path + " --tokens " + (kFixture / "hidden.npy").string(), {"hidden.npy", "128 wide", "64"});
+  expect("run " + path + " --layer 1", {"layer 1 has no experts", "0"});
+  expect("run " + (directory_ / "absent").string(), {"no such directory"});
+  expect("run " + path + " --device cpu --out " + (directory_ / "absent/o.npy").string(),
+         {"o.npy", "could not be written"});
+  expect("synth " + path, {"not empty", "--force"});
+  expect("synth --model qwen3-30b " + path + "2", {"--model qwen3-30b", "did you mean qwen3-30b-a3b?"});
+  expect("synth --hidden 40 " + path + "2", {"hidden 40", "multiple of 16"});
+}
+
+TEST_F(Cli, AMissingDeviceIsThree) {
+  const Result run = moesaic("run " + model() + " --device gpu:4095");
+  EXPECT_EQ(run.exit_code, 3);
+  EXPECT_EQ(run.out, "");
+  EXPECT_NE(run.error, "");
+}
+
+/// A checkpoint that others wrote, from its files to the result, against what transformers' own block computed. The
+/// interval holds both: it charges what quantizing activations does to these tokens.
+TEST_F(Cli, AgreesWithTransformers) {
+  const Layer layer = checkpoint::load_layer(checkpoint::open(kFixture / "model"), 1);
+  const Tokens tokens = checkpoint::read_tokens(kFixture / "hidden.npy");
+  const Routing routing = reference::route(layer, tokens);
+  const reference::Interval interval = reference::hull(reference::layer_interval(layer, tokens, routing),
+                                                       reference::unquantized_interval(layer, tokens, routing));
+  const checkpoint::Matrix theirs = checkpoint::read_npy(kFixture / "output.npy");
+  EXPECT_TRUE(reference::judge_output(interval, theirs.values).passed());
+  for (const std::string device : {"cpu"}) {
+    const auto file = directory_ / "o.npy";
+    const Result run =
+        moesaic("run " + (kFixture / "model").string() + " --tokens " + (kFixture / "hidden.npy").string() +
+                " --check --device " + device + " --out " + file.string());
+    EXPECT_EQ(run.exit_code, 0) << run.error << run.out;
+    const reference::Stage ours = reference::judge_output(interval, checkpoint::read_npy(file).values);
+    EXPECT_TRUE(ours.passed()) << device << ": " << ours.text();
+  }
+}
+
+}  // namespace
+}  // namespace moesaic
