@@ -1,4 +1,4 @@
-#include "operands.hpp"
+#include "silicon/operands.hpp"
 
 #include <bit>
 #include <cmath>
@@ -60,7 +60,38 @@ std::vector<std::uint32_t> packed(const std::vector<std::uint32_t>& codes, unsig
   return words;
 }
 
+void append(std::vector<std::uint32_t>& to, const std::vector<std::uint32_t>& words) {
+  to.insert(to.end(), words.begin(), words.end());
+}
+
+Products products(const Format& operand, const Format& sum, std::size_t cases, std::uint64_t seed) {
+  Random random(seed);
+  const std::size_t k = 256 / operand.bits();
+  Products all;
+  all.cases = cases;
+  for (std::size_t i = 0; i < cases; ++i) {
+    const int regime = static_cast<int>(i % kRegimes);
+    append(all.a, matrix(random, operand, regime, 16 * k));
+    append(all.b, matrix(random, operand, regime, 8 * k));
+    append(all.c, addends(random, sum, regime, 16 * 8));
+  }
+  return all;
+}
+
 }  // namespace
+
+Products products_e4m3() {
+  return products(kE4m3, kF32, 360, 1);
+}
+Products products_f16() {
+  return products(kF16, kF32, 180, 2);
+}
+Products products_bf16() {
+  return products(kBf16, kF32, 180, 3);
+}
+Products products_f16_f16() {
+  return products(kF16, kF16, 180, 4);
+}
 
 bool Format::is_finite(std::uint32_t code) const {
   const std::uint32_t magnitude = code & ((1U << (exponent_bits + fraction_bits)) - 1);

@@ -53,6 +53,20 @@ inline constexpr int kRegimes = 6;
 /// Values of C for one mma: zeros, near the products, subnormal, huge; in regime 1 NaN and infinity too.
 std::vector<std::uint32_t> addends(Random& random, const Format& format, int regime, std::size_t count);
 
+/// Operands of one mma instruction, one case after another: A [16, 8 words], B [8, 8 words] by column, C [16, 8].
+struct Products {
+  std::size_t cases = 0;
+  std::vector<std::uint32_t> a;
+  std::vector<std::uint32_t> b;
+  std::vector<std::uint32_t> c;
+};
+
+/// Those of the kernels mma_e4m3, mma_f16, mma_bf16 and mma_f16_f16, the regimes in turn.
+Products products_e4m3();
+Products products_f16();
+Products products_bf16();
+Products products_f16_f16();
+
 /// Floats around every e4m3 value and every boundary between two, special values, and random bits; `count` in all.
 std::vector<float> floats_near_e4m3(Random& random, std::size_t count);
 

@@ -1,11 +1,8 @@
-#include "silicon_probe.hpp"
+#include "silicon/silicon_probe.hpp"
 
 #include <array>
-#include <bit>
-#include <span>
-#include <string_view>
 
-#include "operands.hpp"
+#include "silicon/operands.hpp"
 #include "spec/error.hpp"
 
 extern "C" const unsigned char moesaic_silicon_begin[];
@@ -77,6 +74,7 @@ class Card {
   }
 
   const device::Driver& driver() const { return driver_; }
+  CUmodule module() const { return module_; }
 
  private:
   const device::Driver& driver_;
@@ -85,23 +83,10 @@ class Card {
   CUmodule module_ = nullptr;
 };
 
-/// `cases` mma of the kernel, regimes in turn. A is [16, k], B [8, k], C and D [16, 8].
-Section multiply(const Card& card, const char* kernel, const Format& operand, const Format& sum, std::size_t cases,
-                 std::uint64_t seed) {
-  Random random(seed);
-  const std::size_t k = 256 / operand.bits();
-  Words a;
-  Words b;
-  Words c;
-  for (std::size_t i = 0; i < cases; ++i) {
-    const int regime = static_cast<int>(i % kRegimes);
-    append(a, matrix(random, operand, regime, 16 * k));
-    append(b, matrix(random, operand, regime, 8 * k));
-    append(c, addends(random, sum, regime, 16 * 8));
-  }
-  const CUdeviceptr d = card.upload(Words(c.size()));
-  card.run(kernel, cases, card.upload(a), card.upload(b), card.upload(c), d);
-  return {kernel, card.download(d, c.size())};
+Section multiply(const Card& card, const char* kernel, const Products& products) {
+  const CUdeviceptr d = card.upload(Words(products.c.size()));
+  card.run(kernel, products.cases, card.upload(products.a), card.upload(products.b), card.upload(products.c), d);
+  return {kernel, card.download(d, products.c.size())};
 }
 
 Section encode(const Card& card) {
@@ -212,14 +197,124 @@ Section copy_boxes(const Card& card) {
   return section;
 }
 
+/// Calls that are wrong, and right ones beside them; a line for each.
+class WrongCalls {
+ public:
+  explicit WrongCalls(const Card& card) : card_(card), driver_(card.driver()), store_(card.kernel("store_word")) {
+    to_ = card.upload(Words(256));
+  }
+
+  void launches() {
+    tell("launch of no block", launch(0, 32, 0));
+    tell("launch of no thread", launch(1, 0, 0));
+    tell("launch of 2048 threads", launch(1, 2048, 0));
+    tell("launch of 256 threads where the bound is 128", launch(1, 256, 0));
+    tell("launch with 49152 bytes of shared memory", launch(1, 32, 49152));
+    tell("launch with 49153 bytes of shared memory", launch(1, 32, 49153));
+    tell("allowing 232449 bytes of shared memory", allow(232449));
+    tell("allowing 232448 bytes of shared memory", allow(232448));
+    tell("launch with 232448 bytes of shared memory", launch(1, 32, 232448));
+    tell("launch with 232449 bytes of shared memory", launch(1, 32, 232449));
+    tell("launch without arguments", driver_.cuLaunchKernel(store_, 1, 1, 1, 32, 1, 1, 0, nullptr, nullptr, nullptr));
+  }
+
+  void modules() {
+    tell("text that is no PTX", load("no PTX"));
+    tell("PTX of another family",
+         load(".version 8.8\n.target sm_120f\n.address_size 64\n.visible .entry k() { ret; }"));
+    tell("PTX of a later card", load(".version 8.7\n.target sm_120\n.address_size 64\n.visible .entry k() { ret; }"));
+    tell("PTX of an earlier card", load(".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k() { ret; }"));
+    CUfunction none = nullptr;
+    tell("a kernel that is not there", driver_.cuModuleGetFunction(&none, card_.module(), "nobody"));
+  }
+
+  void memory() {
+    CUdeviceptr memory = 0;
+    tell("allocation of 0 bytes", driver_.cuMemAlloc(&memory, 0));
+    tell("allocation of 2^46 bytes", driver_.cuMemAlloc(&memory, std::size_t{1} << 46));
+    tell("free of null", driver_.cuMemFree(0));
+    tell("free of what was never allocated", driver_.cuMemFree(16));
+    std::uint32_t word = 0;
+    tell("copy from address 16", driver_.cuMemcpyDtoH(&word, 16, 4));
+    tell("copy of 0 bytes from null", driver_.cuMemcpyDtoH(&word, 0, 0));
+  }
+
+  void tensor_maps() {
+    constexpr std::uint64_t k32 = std::uint64_t{1} << 32;
+    constexpr std::uint64_t k40 = std::uint64_t{1} << 40;
+    tell("tensor map that is right", encode(to_, 256, 256, 128));
+    tell("tensor map at null", encode(0, 256, 256, 128));
+    tell("tensor map at 8", encode(to_ + 8, 256, 256, 128));
+    tell("tensor map with stride 0", encode(to_, 256, 0, 128));
+    tell("tensor map with stride 128 for rows of 256", encode(to_, 256, 128, 128));
+    tell("tensor map with stride 264", encode(to_, 256, 264, 128));
+    tell("tensor map with stride 2^40", encode(to_, 256, k40, 128));
+    tell("tensor map with stride 2^40 - 16", encode(to_, 256, k40 - 16, 128));
+    tell("tensor map of dimension 0", encode(to_, 0, 256, 128));
+    tell("tensor map of dimension 2^32", encode(to_, k32, k32, 128));
+    tell("tensor map of dimension 2^32 + 1", encode(to_, k32 + 1, 2 * k32, 128));
+    tell("tensor map with a box of 120 bytes", encode(to_, 256, 256, 120));
+    tell("tensor map with a box wider than its swizzle", encode(to_, 256, 256, 144));
+    tell("tensor map with no box", encode(to_, 256, 256, 0));
+  }
+
+  /// Makes the context unusable.
+  void fault() {
+    to_ = 16;
+    tell("launch of a kernel that stores to address 16", launch(1, 32, 0));
+    tell("synchronizing with it", driver_.cuCtxSynchronize());
+    tell("synchronizing again", driver_.cuCtxSynchronize());
+    CUdeviceptr memory = 0;
+    tell("allocation after it", driver_.cuMemAlloc(&memory, 256));
+  }
+
+  const std::vector<std::string>& lines() const { return lines_; }
+
+ private:
+  void tell(const char* what, CUresult code) { lines_.push_back(std::string(what) + ": " + error_name(driver_, code)); }
+
+  CUresult launch(unsigned blocks, unsigned threads, unsigned shared_bytes) {
+    void* arguments[] = {&to_};
+    return driver_.cuLaunchKernel(store_, blocks, 1, 1, threads, 1, 1, shared_bytes, nullptr, arguments, nullptr);
+  }
+
+  CUresult allow(int bytes) {
+    return driver_.cuFuncSetAttribute(store_, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, bytes);
+  }
+
+  CUresult load(const char* text) {
+    CUmodule module = nullptr;
+    return driver_.cuModuleLoadData(&module, text);
+  }
+
+  /// Encodes a map of [8, dim] bytes with a box of [8, box].
+  CUresult encode(std::uint64_t address, std::uint64_t dim, std::uint64_t stride_bytes, std::uint32_t box) {
+    const std::array<std::uint64_t, 2> dims{dim, 8};
+    const std::array<std::uint32_t, 2> boxes{box, 8};
+    const std::array<std::uint32_t, 2> steps{1, 1};
+    alignas(64) CUtensorMap map{};
+    return driver_.cuTensorMapEncodeTiled(
+        &map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 2,
+        reinterpret_cast<void*>(address),  // NOLINT(performance-no-int-to-ptr): an address of the card
+        dims.data(), &stride_bytes, boxes.data(), steps.data(), CU_TENSOR_MAP_INTERLEAVE_NONE,
+        CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_NONE, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  }
+
+  const Card& card_;
+  const device::Driver& driver_;
+  CUfunction store_;
+  CUdeviceptr to_ = 0;
+  std::vector<std::string> lines_;
+};
+
 }  // namespace
 
 std::vector<Section> run_kernels(const device::Driver& driver) {
   const Card card(driver);
-  return {multiply(card, "mma_e4m3", kE4m3, kF32, 360, 1),
-          multiply(card, "mma_f16", kF16, kF32, 180, 2),
-          multiply(card, "mma_bf16", kBf16, kF32, 180, 3),
-          multiply(card, "mma_f16_f16", kF16, kF16, 180, 4),
+  return {multiply(card, "mma_e4m3", products_e4m3()),
+          multiply(card, "mma_f16", products_f16()),
+          multiply(card, "mma_bf16", products_bf16()),
+          multiply(card, "mma_f16_f16", products_f16_f16()),
           encode(card),
           decode(card),
           load_matrices(card),
@@ -228,86 +323,13 @@ std::vector<Section> run_kernels(const device::Driver& driver) {
 
 std::vector<std::string> run_wrong_calls(const device::Driver& driver) {
   const Card card(driver);
-  std::vector<std::string> lines;
-  const auto tell = [&](const char* what, CUresult code) {
-    lines.push_back(std::string(what) + ": " + error_name(driver, code));
-  };
-  CUfunction store = card.kernel("store_word");
-  CUdeviceptr to = card.upload(Words(256));
-  void* arguments[] = {&to};
-  const auto launch = [&](unsigned blocks, unsigned threads, unsigned shared_bytes) {
-    return driver.cuLaunchKernel(store, blocks, 1, 1, threads, 1, 1, shared_bytes, nullptr, arguments, nullptr);
-  };
-  tell("launch of no block", launch(0, 32, 0));
-  tell("launch of no thread", launch(1, 0, 0));
-  tell("launch of 2048 threads", launch(1, 2048, 0));
-  tell("launch of 256 threads where the bound is 128", launch(1, 256, 0));
-  tell("launch with 49152 bytes of shared memory", launch(1, 32, 49152));
-  tell("launch with 49153 bytes of shared memory", launch(1, 32, 49153));
-  const auto allow = [&](int bytes) {
-    return driver.cuFuncSetAttribute(store, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, bytes);
-  };
-  tell("allowing 232449 bytes of shared memory", allow(232449));
-  tell("allowing 232448 bytes of shared memory", allow(232448));
-  tell("launch with 232448 bytes of shared memory", launch(1, 32, 232448));
-  tell("launch with 232449 bytes of shared memory", launch(1, 32, 232449));
-  tell("launch without arguments", driver.cuLaunchKernel(store, 1, 1, 1, 32, 1, 1, 0, nullptr, nullptr, nullptr));
-
-  CUmodule module = nullptr;
-  tell("PTX that is none", driver.cuModuleLoadData(&module, "no PTX"));
-  tell("PTX of another family",
-       driver.cuModuleLoadData(&module,
-                               ".version 8.8\n.target sm_120f\n.address_size 64\n.visible .entry k() { ret; }\n"));
-  tell("PTX of a later card",
-       driver.cuModuleLoadData(&module,
-                               ".version 8.7\n.target sm_120\n.address_size 64\n.visible .entry k() { ret; }\n"));
-  tell("PTX that is right",
-       driver.cuModuleLoadData(&module,
-                               ".version 8.0\n.target sm_80\n.address_size 64\n.visible .entry k() { ret; }\n"));
-  CUfunction none = nullptr;
-  tell("a kernel that is not there", driver.cuModuleGetFunction(&none, module, "nobody"));
-
-  CUdeviceptr memory = 0;
-  tell("allocation of 0 bytes", driver.cuMemAlloc(&memory, 0));
-  tell("allocation of 2^46 bytes", driver.cuMemAlloc(&memory, std::size_t{1} << 46));
-  tell("free of null", driver.cuMemFree(0));
-  tell("free of what was never allocated", driver.cuMemFree(16));
-  std::uint32_t word = 0;
-  tell("copy from address 16", driver.cuMemcpyDtoH(&word, 16, 4));
-  tell("copy of 0 bytes from null", driver.cuMemcpyDtoH(&word, 0, 0));
-
-  alignas(64) CUtensorMap map{};
-  const auto encode_map = [&](std::uint64_t address, std::uint64_t dim, std::uint64_t stride, std::uint32_t box) {
-    const std::array<std::uint64_t, 2> dims{dim, 8};
-    const std::array<std::uint32_t, 2> boxes{box, 8};
-    const std::array<std::uint32_t, 2> steps{1, 1};
-    return driver.cuTensorMapEncodeTiled(
-        &map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 2,
-        reinterpret_cast<void*>(address),  // NOLINT(performance-no-int-to-ptr): an address of the card
-        dims.data(), &stride, boxes.data(), steps.data(), CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-        CU_TENSOR_MAP_L2_PROMOTION_NONE, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  };
-  tell("tensor map that is right", encode_map(to, 256, 256, 128));
-  tell("tensor map at null", encode_map(0, 256, 256, 128));
-  tell("tensor map at 8", encode_map(to + 8, 256, 256, 128));
-  tell("tensor map with stride 0", encode_map(to, 256, 0, 128));
-  tell("tensor map with stride 128 for rows of 256", encode_map(to, 256, 128, 128));
-  tell("tensor map with stride 264", encode_map(to, 256, 264, 128));
-  tell("tensor map with stride 2^40", encode_map(to, 256, std::uint64_t{1} << 40, 128));
-  tell("tensor map with stride 2^40 - 16", encode_map(to, 256, (std::uint64_t{1} << 40) - 16, 128));
-  tell("tensor map of dimension 0", encode_map(to, 0, 256, 128));
-  tell("tensor map of dimension 2^32", encode_map(to, std::uint64_t{1} << 32, std::uint64_t{1} << 32, 128));
-  tell("tensor map of dimension 2^32 + 1", encode_map(to, (std::uint64_t{1} << 32) + 1, std::uint64_t{1} << 33, 128));
-  tell("tensor map with a box of 120 bytes", encode_map(to, 256, 256, 120));
-  tell("tensor map with a box wider than its swizzle", encode_map(to, 256, 256, 144));
-  tell("tensor map with no box", encode_map(to, 256, 256, 0));
-
-  to = 16;
-  tell("launch of a kernel that stores to address 16", launch(1, 32, 0));
-  tell("synchronizing with it", driver.cuCtxSynchronize());
-  tell("synchronizing again", driver.cuCtxSynchronize());
-  tell("allocation after it", driver.cuMemAlloc(&memory, 256));
-  return lines;
+  WrongCalls calls(card);
+  calls.launches();
+  calls.modules();
+  calls.memory();
+  calls.tensor_maps();
+  calls.fault();
+  return calls.lines();
 }
 
 }  // namespace moesaic::silicon

@@ -7,7 +7,7 @@
 #include <fstream>
 
 #include "device/place.hpp"
-#include "silicon_probe.hpp"
+#include "silicon/silicon_probe.hpp"
 #include "spec/error.hpp"
 
 namespace {

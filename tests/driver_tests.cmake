@@ -1,0 +1,4 @@
+moesaic_test(emulated_driver_test moesaic_emulated_driver moesaic_silicon_kernels)
+target_include_directories(emulated_driver_test SYSTEM PRIVATE ${MOESAIC_CUDA_INCLUDE_DIR})
+moesaic_test(fat_binary_test moesaic_emulated_driver moesaic_silicon_kernels moesaic::zstd moesaic::lz4)
+moesaic_test(tensor_map_test moesaic_emulator)
