@@ -137,6 +137,7 @@ TEST_F(ReferenceLayer, FailsWhenEveryStageIsNaN) {
   for (std::uint16_t& value : trace_.h) value = 0x7f80;
   for (float& value : trace_.h_scales) value = std::numeric_limits<float>::infinity();
   for (const char* name : {"gate_up", "h", "h_scales"}) EXPECT_FALSE(stage(name).passed()) << name;
+  EXPECT_EQ(stage("h_scales").problem, "row 0 to be quantized is not finite in column 0");
 }
 
 /// The largest float at most `limit`.

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <mutex>
 #include <utility>
@@ -76,7 +77,14 @@ class Judge {
     for (int row = 0; row < rows(); ++row) {
       const std::uint16_t* in = values(row);
       double largest = 0;
-      for (int k = 0; k < cols; ++k) largest = std::max(largest, std::abs(static_cast<double>(decode_bf16(in[k]))));
+      for (int k = 0; k < cols; ++k) {
+        const auto size = std::abs(static_cast<double>(decode_bf16(in[k])));
+        if (!std::isfinite(size)) {
+          scales.fail(fmt::format("row {} to be quantized is not finite in column {}", row, k));
+          return {scales};
+        }
+        largest = std::max(largest, size);
+      }
       const double scale = quantization_scale(largest);
       scales.compare(row, 0, static_cast<double>(got_scales[static_cast<std::size_t>(row)]), scale, 0);
       for (int k = 0; k < cols; ++k) {

@@ -33,7 +33,8 @@
 /// It is defined where all of these are finite: an infinity or a NaN anywhere fails.
 namespace moesaic::reference {
 
-/// The routing that an exact router chooses: logits and softmax in double, weights rounded once to f32.
+/// The routing that an exact router chooses: logits and softmax in double, weights rounded once to f32. Here and below
+/// hidden states are finite and fit the layer.
 Routing route(const Layer& layer, const Tokens& tokens);
 
 /// Whether a routing is admissible within the error of the logits. Stages: "routing" (row = token, column = slot; got =
