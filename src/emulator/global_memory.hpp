@@ -58,9 +58,12 @@ class GlobalMemory {
   std::uint64_t used() const { return used_; }
 
  private:
+  struct AlignedDelete {
+    void operator()(std::byte* bytes) const;
+  };
   struct Owned {
     Allocation range;
-    std::unique_ptr<std::byte[]> storage;
+    std::unique_ptr<std::byte[], AlignedDelete> storage;
   };
 
   std::byte* require(std::uint64_t address, std::size_t bytes, const char* what) const;

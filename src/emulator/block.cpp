@@ -1,0 +1,259 @@
+#include "emulator/block.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+namespace moesaic::emulator {
+namespace {
+
+constexpr std::uint32_t kQuantum = 64;         // most instructions of a warp before another is chosen
+constexpr std::uint64_t kStallSteps = 20'000;  // without an effect: let other blocks run
+constexpr std::uint32_t kTimeOutOdds = 64;     // one of so many turns ends a wait for a phase early
+constexpr std::uint32_t kUsualDelay = 256;     // steps until a copy happens...
+constexpr std::uint32_t kLongDelay = 8192;     // ...or for one in kLongDelayOdds
+constexpr std::uint32_t kLongDelayOdds = 8;
+constexpr std::uint64_t kLaunchStride = 0x9e3779b97f4a7c15U;
+
+/// A generator for one block of one launch, independent of the others.
+Random random_of(const Grid& grid, std::uint64_t index) {
+  Random mixed(grid.options.seed + kLaunchStride * grid.number);
+  return Random(mixed.next() ^ Random(index).next());
+}
+
+}  // namespace
+
+Block::Block(const Grid& grid_of_block, std::uint64_t linear_index)
+    : grid(grid_of_block),
+      index(linear_index),
+      threads_(static_cast<std::uint32_t>(grid.launch.block.count())),
+      shared_bytes_(std::size_t{grid.program.static_shared_bytes} + grid.launch.dynamic_shared_bytes),
+      shared_(std::make_unique<std::byte[]>(shared_bytes_)),
+      local_(std::size_t{grid.program.local_bytes} * threads_, GlobalMemory::kPoison),
+      random_(random_of(grid, linear_index)) {
+  std::fill_n(shared_.get(), shared_bytes_, GlobalMemory::kPoison);
+  for (std::uint32_t first = 0; first < threads_; first += kWarpLanes) {
+    const std::uint32_t lanes = std::min<std::uint32_t>(kWarpLanes, threads_ - first);
+    warps_.push_back(std::make_unique<Warp>(*this, static_cast<int>(first / kWarpLanes), kAllLanes >> (32 - lanes)));
+  }
+}
+
+std::byte* Block::local(int thread, std::uint64_t offset) {
+  return &local_[static_cast<std::size_t>(thread) * grid.program.local_bytes + offset];
+}
+
+std::uint32_t Block::special(Special which, int warp, int lane) const {
+  const auto thread = static_cast<std::uint32_t>(warp * kWarpLanes + lane);
+  const Extent& block = grid.launch.block;
+  const Extent& blocks = grid.launch.grid;
+  const Lanes self = Lanes{1} << lane;
+  switch (which) {
+    case Special::tid_x:
+      return thread % block.x;
+    case Special::tid_y:
+      return thread / block.x % block.y;
+    case Special::tid_z:
+      return thread / block.x / block.y;
+    case Special::ntid_x:
+      return block.x;
+    case Special::ntid_y:
+      return block.y;
+    case Special::ntid_z:
+      return block.z;
+    case Special::ctaid_x:
+      return static_cast<std::uint32_t>(index % blocks.x);
+    case Special::ctaid_y:
+      return static_cast<std::uint32_t>(index / blocks.x % blocks.y);
+    case Special::ctaid_z:
+      return static_cast<std::uint32_t>(index / blocks.x / blocks.y);
+    case Special::nctaid_x:
+      return blocks.x;
+    case Special::nctaid_y:
+      return blocks.y;
+    case Special::nctaid_z:
+      return blocks.z;
+    case Special::laneid:
+      return static_cast<std::uint32_t>(lane);
+    case Special::warpid:
+      return static_cast<std::uint32_t>(warp);
+    case Special::nwarpid:
+      return static_cast<std::uint32_t>(grid.options.card.threads_per_sm / kWarpLanes);
+    case Special::smid:
+      return static_cast<std::uint32_t>(index % static_cast<std::uint64_t>(grid.options.card.sms));
+    case Special::nsmid:
+      return static_cast<std::uint32_t>(grid.options.card.sms);
+    case Special::gridid:
+      return static_cast<std::uint32_t>(grid.number);
+    case Special::lanemask_eq:
+      return self;
+    case Special::lanemask_lt:
+      return self - 1;
+    case Special::lanemask_le:
+      return self | (self - 1);
+    case Special::lanemask_gt:
+      return ~(self | (self - 1));
+    case Special::lanemask_ge:
+      return ~(self - 1);
+    case Special::dynamic_smem_size:
+      return grid.launch.dynamic_shared_bytes;
+    case Special::total_smem_size:
+      return static_cast<std::uint32_t>(shared_bytes_);
+    case Special::zero:
+      return 0;
+    case Special::one:
+      return 1;
+  }
+  return 0;
+}
+
+bool Block::all_done() const {
+  return std::all_of(warps_.begin(), warps_.end(), [](const auto& warp) { return warp->done(); });
+}
+
+Block::State Block::run(std::uint64_t steps) {
+  std::vector<Warp*> ready;
+  const std::uint64_t end = step_ + steps;
+  while (step_ < end) {
+    complete_due_copies();
+    ready.clear();
+    for (const auto& warp : warps_) {
+      if (warp->ready()) ready.push_back(warp.get());
+    }
+    if (ready.empty()) {
+      if (all_done() && copies_.empty()) return State::done;
+      resolve_standstill();
+      continue;
+    }
+    Warp& next = *ready[random_.below(static_cast<std::uint32_t>(ready.size()))];
+    step_ += next.run(1 + random_.below(kQuantum));
+    if (random_.below(kTimeOutOdds) == 0) time_out_one();
+    if (effects_ != effects_seen_) {
+      effects_seen_ = effects_;
+      step_of_effect_ = step_;
+    } else if (step_ - step_of_effect_ > grid.options.spin_limit) {
+      report_livelock();
+    }
+  }
+  return step_ - step_of_effect_ > kStallSteps ? State::stalled : State::running;
+}
+
+/// Nobody can run: time goes on to the next copy, or the waits for phases time out, as the ISA lets them at any time.
+/// When the waiters only came back to wait, and nothing has changed, no one ever will.
+void Block::resolve_standstill() {
+  if (!copies_.empty()) {
+    const auto first =
+        std::min_element(copies_.begin(), copies_.end(), [](const Copy& a, const Copy& b) { return a.due < b.due; });
+    step_ = std::max(step_, first->due);
+    return;
+  }
+  const bool in_vain = effects_at_time_out_ == effects_ && polls_at_time_out_ == polls_;
+  effects_at_time_out_ = effects_;
+  polls_at_time_out_ = polls_;
+  bool any = false;
+  for (const auto& warp : warps_) {
+    for (Fragment& fragment : warp->fragments()) {
+      if (fragment.wait != Wait::phase) continue;
+      fragment.wait = Wait::nothing;
+      fragment.released = true;
+      any = true;
+    }
+  }
+  if (!any || in_vain) report_deadlock();
+}
+
+void Block::time_out_one() {
+  Warp& warp = *warps_[random_.below(static_cast<std::uint32_t>(warps_.size()))];
+  for (Fragment& fragment : warp.fragments()) {
+    if (fragment.wait != Wait::phase) continue;
+    fragment.wait = Wait::nothing;
+    fragment.released = true;
+    return;
+  }
+}
+
+Mbarrier* Block::find_mbarrier(std::uint32_t address) {
+  for (Mbarrier& barrier : mbarriers_) {
+    if (barrier.address == address) return &barrier;
+  }
+  return nullptr;
+}
+
+void Block::add_mbarrier(const Mbarrier& barrier) {
+  mbarriers_.push_back(barrier);
+}
+
+void Block::remove_mbarrier(std::uint32_t address) {
+  std::erase_if(mbarriers_, [&](const Mbarrier& barrier) { return barrier.address == address; });
+}
+
+void Block::wake(std::uint32_t mbarrier) {
+  for (const auto& warp : warps_) {
+    for (Fragment& fragment : warp->fragments()) {
+      if (fragment.wait == Wait::phase && fragment.waits_on == mbarrier) fragment.wait = Wait::nothing;
+    }
+  }
+}
+
+bool Block::arrive(Warp& warp, std::uint32_t id, std::uint32_t expected, bool waits) {
+  NamedBarrier& barrier = barriers_[id];
+  if (barrier.arrived != 0 && barrier.expected != expected) return false;
+  barrier.expected = expected;
+  barrier.arrived += kWarpLanes;
+  if (waits) barrier.waiting.push_back(warp.index);
+  try_release(id);
+  return true;
+}
+
+void Block::try_release(std::uint32_t id) {
+  NamedBarrier& barrier = barriers_[id];
+  std::uint32_t expected = barrier.expected;
+  if (expected == 0) {
+    for (const auto& warp : warps_) expected += warp->done() ? 0 : kWarpLanes;
+  }
+  if (barrier.arrived == 0 || barrier.arrived < expected) return;
+  note_effect();
+  const NamedBarrier full = std::move(barrier);
+  barrier = NamedBarrier{};
+  for (const int warp : full.waiting) {
+    warps_[static_cast<std::size_t>(warp)]->release_barrier(id, BarrierResult{full.votes, full.votes == full.voters});
+  }
+}
+
+void Block::lanes_exited(Warp& warp) {
+  for (std::uint32_t id = 0; id < kBarriers; ++id) {
+    // What is left of a warp may have come to the barrier before; the warp as a whole comes now.
+    const std::vector<int>& waiting = barriers_[id].waiting;
+    const bool counted = std::find(waiting.begin(), waiting.end(), warp.index) != waiting.end();
+    const Fragment* fragment = counted ? nullptr : warp.find_waiting_at(id);
+    if (fragment != nullptr && warp.waiting_at(id) == warp.live()) {
+      arrive(warp, id, fragment->expected, true);
+    } else {
+      try_release(id);
+    }
+  }
+}
+
+void Block::issue(Copy copy) {
+  const std::uint32_t range = random_.below(kLongDelayOdds) == 0 ? kLongDelay : kUsualDelay;
+  copy.due = step_ + 1 + random_.below(range);
+  copies_.push_back(std::move(copy));
+  note_effect();
+}
+
+void Block::complete_due_copies() {
+  for (std::size_t i = 0; i < copies_.size();) {
+    if (copies_[i].due > step_) {
+      ++i;
+      continue;
+    }
+    const Copy copy = std::move(copies_[i]);
+    copies_[i] = std::move(copies_.back());
+    copies_.pop_back();
+    complete(copy);
+    note_effect();
+  }
+}
+
+}  // namespace moesaic::emulator

@@ -1,0 +1,154 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "emulator/mbarrier.hpp"
+#include "emulator/tensor_map.hpp"
+#include "emulator/warp.hpp"
+
+namespace moesaic::emulator {
+
+/// What all blocks of a launch share.
+struct Grid {
+  const Kernel& kernel;
+  const Program& program;
+  const Options& options;
+  GlobalMemory& memory;
+  Launch launch;
+  std::uint64_t number = 0;  ///< of the launch on its machine
+};
+
+/// A small deterministic generator (SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number
+/// generators", OOPSLA 2014).
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : state_(seed) {}
+  std::uint64_t next() {
+    state_ += 0x9e3779b97f4a7c15U;
+    std::uint64_t z = state_;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
+    return z ^ (z >> 31);
+  }
+  /// Uniform in [0, bound), near enough.
+  std::uint32_t below(std::uint32_t bound) { return static_cast<std::uint32_t>((next() >> 32) * bound >> 32); }
+
+ private:
+  std::uint64_t state_;
+};
+
+/// An asynchronous copy from global to shared memory that has been issued and has not happened yet.
+struct Copy {
+  std::uint64_t due = 0;  ///< step of the block at which it happens
+  std::uint32_t to = 0;   ///< shared address
+  std::uint64_t from = 0;
+  std::uint32_t bytes = 0;
+  std::optional<TensorMap> map{};  ///< a tensor copy: from this map at `start`
+  std::array<std::int32_t, kMaxTensorRank> start{};
+  std::uint32_t mbarrier = 0;  ///< shared address of the mbarrier that counts its bytes
+  const Instruction* instruction = nullptr;
+  int warp = 0;
+  int lane = 0;
+};
+
+/// One barrier of bar.sync and its kin.
+struct NamedBarrier {
+  std::uint32_t arrived = 0;   ///< threads, in whole warps
+  std::uint32_t expected = 0;  ///< threads; 0: all that have not exited
+  std::uint32_t votes = 0;     ///< of bar.red: threads whose predicate holds
+  std::uint32_t voters = 0;    ///< of bar.red: threads asked
+  std::vector<int> waiting;    ///< warps
+};
+
+/// A resident block: its shared memory, its barriers, its copies in flight, and who runs next.
+class Block {
+ public:
+  static constexpr std::uint32_t kBarriers = 16;  ///< PTX ISA: barriers 0 to 15
+
+  enum class State : std::uint8_t {
+    running,
+    stalled,  ///< it changes nothing: another block may have to run first
+    done,
+  };
+
+  Block(const Grid& grid_of_block, std::uint64_t linear_index);
+
+  const Grid& grid;
+  const std::uint64_t index;
+
+  /// Runs for about `steps` warp instructions. Throws Fault.
+  State run(std::uint64_t steps);
+
+  const Statistics& statistics() const { return statistics_; }
+
+  // For warps and handlers.
+  std::uint32_t thread_count() const { return threads_; }
+  std::uint32_t shared_end() const { return kSharedBase + static_cast<std::uint32_t>(shared_bytes_); }
+  std::byte* shared(std::uint32_t address) { return shared_.get() + (address - kSharedBase); }
+  std::byte* local(int thread, std::uint64_t offset);
+  std::uint32_t special(Special which, int warp, int lane) const;
+  std::uint64_t step() const { return step_; }
+  Random& random() { return random_; }
+  /// To be called for whatever another thread could be waiting for.
+  void note_effect() { ++effects_; }
+  void note_poll() { ++polls_; }
+  void count(const Instruction& instruction, Lanes active) {
+    const auto kind = static_cast<std::size_t>(instruction.kind);
+    ++statistics_.warp_instructions[kind];
+    statistics_.lane_instructions[kind] += static_cast<std::uint64_t>(std::popcount(active));
+  }
+  void count_mma() { ++statistics_.mma; }
+
+  /// The mbarrier at that shared address, or null.
+  Mbarrier* find_mbarrier(std::uint32_t address);
+  void add_mbarrier(const Mbarrier& barrier);
+  void remove_mbarrier(std::uint32_t address);
+  /// Wakes who waits for a phase of that mbarrier.
+  void wake(std::uint32_t mbarrier);
+
+  /// Takes a copy into flight; it happens at a random later step.
+  void issue(Copy copy);
+
+  NamedBarrier& barrier(std::uint32_t id) { return barriers_[id]; }
+  /// Counts a whole warp at a barrier of `expected` threads (0: the block) and lets go all who wait there when it is
+  /// the last. Returns false when others expect another number of threads.
+  bool arrive(Warp& warp, std::uint32_t id, std::uint32_t expected, bool waits);
+  /// To be called when lanes of a warp have exited: those that are left may be all that a barrier waits for.
+  void lanes_exited(Warp& warp);
+
+ private:
+  void complete_due_copies();
+  void try_release(std::uint32_t id);
+  void complete(const Copy& copy);
+  void time_out_one();
+  void resolve_standstill();
+  [[noreturn]] void report_deadlock() const;
+  [[noreturn]] void report_livelock() const;
+  bool all_done() const;
+
+  std::uint32_t threads_;
+  std::size_t shared_bytes_;
+  std::unique_ptr<std::byte[]> shared_;
+  std::vector<std::byte> local_;
+  Random random_;
+  std::vector<std::unique_ptr<Warp>> warps_;
+  std::vector<Mbarrier> mbarriers_;
+  std::array<NamedBarrier, kBarriers> barriers_;
+  std::vector<Copy> copies_;
+  Statistics statistics_;
+  std::uint64_t step_ = 0;
+  std::uint64_t effects_ = 0;
+  std::uint64_t polls_ = 0;
+  std::uint64_t effects_seen_ = 0;    // when progress was last looked for
+  std::uint64_t step_of_effect_ = 0;  // when it was last found
+  std::uint64_t effects_at_time_out_ = ~std::uint64_t{0};
+  std::uint64_t polls_at_time_out_ = 0;
+};
+
+}  // namespace moesaic::emulator

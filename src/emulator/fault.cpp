@@ -1,0 +1,26 @@
+#include "emulator/fault.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace moesaic::emulator {
+namespace {
+
+std::string sentence(Fault::Kind kind, const Fault::Place& place, const std::string& what_happened) {
+  std::string text = fmt::format("kernel {}", place.kernel);
+  if (place.line != 0) text += fmt::format(", PTX line {} `{}`", place.line, place.instruction);
+  if (place.warp >= 0) {
+    text += fmt::format(", block {}, warp {}, lanes {:#010x}", place.block, place.warp, place.lanes);
+  } else if (kind != Fault::Kind::launch && kind != Fault::Kind::unsupported) {
+    text += fmt::format(", block {}", place.block);
+  }
+  return text + ": " + what_happened;
+}
+
+}  // namespace
+
+Fault::Fault(Kind kind_of_fault, Place where, const std::string& what_happened)
+    : Error(sentence(kind_of_fault, where, what_happened)), kind(kind_of_fault), place(std::move(where)) {}
+
+}  // namespace moesaic::emulator

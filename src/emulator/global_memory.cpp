@@ -1,0 +1,84 @@
+#include "emulator/global_memory.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "spec/error.hpp"
+
+namespace moesaic::emulator {
+namespace {
+
+constexpr std::uint64_t kAlignment = 256;
+// Between allocations lies a gap that belongs to none, so that overruns are seen.
+constexpr std::uint64_t kGap = 4096;
+
+}  // namespace
+
+void GlobalMemory::AlignedDelete::operator()(std::byte* bytes) const {
+  ::operator delete[](bytes, std::align_val_t{kAlignment});
+}
+
+std::uint64_t GlobalMemory::allocate(std::uint64_t bytes) {
+  bytes = std::max<std::uint64_t>(bytes, 1);
+  if (bytes > capacity_ - used_) {
+    throw Error(fmt::format("out of card memory: {} bytes are wanted and {} of {} are free", bytes, capacity_ - used_,
+                            capacity_));
+  }
+  Owned owned;
+  owned.storage.reset(new (std::align_val_t{kAlignment}, std::nothrow) std::byte[bytes]);
+  if (owned.storage == nullptr) throw Error(fmt::format("out of host memory: {} bytes for the emulated card", bytes));
+  std::fill_n(owned.storage.get(), bytes, kPoison);
+  owned.range = Allocation{next_, next_ + bytes, owned.storage.get()};
+  next_ += (bytes + kGap + kAlignment - 1) / kAlignment * kAlignment;
+  used_ += bytes;
+  allocations_.push_back(std::move(owned));  // addresses only grow: the order holds
+  return allocations_.back().range.begin;
+}
+
+void GlobalMemory::free(std::uint64_t address) {
+  const auto at = std::find_if(allocations_.begin(), allocations_.end(),
+                               [&](const Owned& owned) { return owned.range.begin == address; });
+  if (at == allocations_.end()) throw Error(fmt::format("{:#x} is not the address of an allocation", address));
+  used_ -= at->range.end - at->range.begin;
+  allocations_.erase(at);
+}
+
+const GlobalMemory::Allocation* GlobalMemory::nearest_below(std::uint64_t address) const {
+  const auto above = std::upper_bound(allocations_.begin(), allocations_.end(), address,
+                                      [](std::uint64_t a, const Owned& owned) { return a < owned.range.begin; });
+  return above == allocations_.begin() ? nullptr : &std::prev(above)->range;
+}
+
+const GlobalMemory::Allocation* GlobalMemory::find(std::uint64_t address, std::uint64_t bytes) const {
+  const Allocation* below = nearest_below(address);
+  return below != nullptr && below->holds(address, bytes) ? below : nullptr;
+}
+
+std::byte* GlobalMemory::require(std::uint64_t address, std::size_t bytes, const char* what) const {
+  const Allocation* found = find(address, bytes);
+  if (found == nullptr) {
+    throw Error(fmt::format("cannot {} {} bytes at {:#x}: they are not inside one allocation", what, bytes, address));
+  }
+  return found->data + (address - found->begin);
+}
+
+void GlobalMemory::write(std::uint64_t address, const void* from, std::size_t bytes) {
+  if (bytes != 0) std::memcpy(require(address, bytes, "write"), from, bytes);
+}
+
+void GlobalMemory::read(void* to, std::uint64_t address, std::size_t bytes) const {
+  if (bytes != 0) std::memcpy(to, require(address, bytes, "read"), bytes);
+}
+
+void GlobalMemory::fill(std::uint64_t address, std::byte value, std::size_t bytes) {
+  if (bytes != 0) std::fill_n(require(address, bytes, "fill"), bytes, value);
+}
+
+void GlobalMemory::copy(std::uint64_t to, std::uint64_t from, std::size_t bytes) {
+  if (bytes != 0) std::memmove(require(to, bytes, "copy to"), require(from, bytes, "copy from"), bytes);
+}
+
+}  // namespace moesaic::emulator

@@ -1,0 +1,123 @@
+#include <algorithm>
+#include <array>
+
+#include "emulator/instruction.hpp"
+
+namespace moesaic::emulator {
+namespace {
+
+using Words = std::vector<std::string_view>;
+
+bool is_one_of(std::string_view word, std::initializer_list<std::string_view> words) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+/// Modifiers of memory instructions that only matter to caches and to the order of accesses. The machine makes every
+/// access to global memory in order and at once.
+bool is_order_or_cache(std::string_view word) {
+  return word.starts_with(".L1::") || word.starts_with(".L2::") ||
+         is_one_of(word, {".weak", ".relaxed", ".acquire", ".release", ".acq_rel", ".sc", ".volatile",
+                          ".mmio", ".cta",     ".cluster", ".gpu",     ".sys",     ".ca", ".cg",
+                          ".cs",   ".lu",      ".cv",      ".wb",      ".wt",      ".nc", ".unified"});
+}
+
+bool is_dropped(std::string_view opcode, std::string_view word) {
+  if (is_one_of(opcode, {"ld", "st", "atom", "red", "prefetch", "mbarrier", "fence", "membar"})) {
+    return is_order_or_cache(word) || (opcode == "fence" && word.starts_with(".shared"));
+  }
+  if (opcode == "cp") return word == ".tile" || is_order_or_cache(word);
+  if (is_one_of(opcode, {"bar", "barrier"})) return word == ".cta" || word == ".aligned";
+  return word == ".uni";
+}
+
+/// With clusters of one block, all names of a block's shared memory mean the same.
+std::string_view plain_space(std::string_view word) {
+  if (word == ".shared::cta" || word == ".shared::cluster") return ".shared";
+  if (word == ".param::entry") return ".param";
+  return word;
+}
+
+/// Modifiers that compilers write in different places come first here, in this order.
+int place_of(std::string_view opcode, std::string_view word) {
+  if (opcode == "mma") {
+    if (word.starts_with(".kind::")) return 1;
+    if (word == ".block_scale") return 2;
+    if (word.starts_with(".scale_vec::")) return 3;
+  }
+  if (opcode == "ldmatrix" && word.starts_with(".m")) return 1;
+  return word == ".sync" || word == ".aligned" ? 0 : 4;
+}
+
+void expand(std::string_view pattern, std::string done, std::vector<std::string>& names) {
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    if (pattern[i] == '[') {
+      const std::size_t close = pattern.find(']', i);
+      expand(pattern.substr(close + 1), done + std::string(pattern.substr(i + 1, close - i - 1)), names);
+      expand(pattern.substr(close + 1), done, names);
+      return;
+    }
+    if (pattern[i] == '(') {
+      const std::size_t close = pattern.find(')', i);
+      std::string_view choices = pattern.substr(i + 1, close - i - 1);
+      for (;;) {
+        const std::size_t bar = std::min(choices.find('|'), choices.size());
+        expand(pattern.substr(close + 1), done + std::string(choices.substr(0, bar)), names);
+        if (bar == choices.size()) return;
+        choices.remove_prefix(bar + 1);
+      }
+    }
+    done += pattern[i];
+  }
+  names.push_back(std::move(done));
+}
+
+}  // namespace
+
+std::string canonical_name(const ptx::Instruction& instruction) {
+  Words words;
+  for (const std::string_view word : instruction.modifiers) {
+    if (!is_dropped(instruction.opcode, word)) words.push_back(plain_space(word));
+  }
+  if (instruction.opcode == "mma" || instruction.opcode == "ldmatrix") {
+    std::stable_sort(words.begin(), words.end(), [&](std::string_view a, std::string_view b) {
+      return place_of(instruction.opcode, a) < place_of(instruction.opcode, b);
+    });
+  }
+  std::string name(instruction.opcode);
+  for (const std::string_view word : words) name += word;
+  return name;
+}
+
+void InstructionTable::add(std::string_view pattern, std::string_view operands, Class kind, Handler run,
+                           Access access) {
+  std::vector<std::string> names;
+  expand(pattern, {}, names);
+  for (std::string& name : names) rows_.push_back(Row{std::move(name), std::string(operands), kind, run, access});
+}
+
+InstructionTable::InstructionTable() {
+  for (const auto family : {add_integer_rows, add_logic_rows, add_compare_rows, add_float_rows, add_half_rows,
+                            add_conversion_rows, add_move_rows, add_memory_rows, add_atomic_rows, add_control_rows,
+                            add_warp_rows, add_barrier_rows, add_copy_rows, add_matrix_rows}) {
+    family(*this);
+  }
+  by_name_.resize(rows_.size());
+  for (std::uint32_t i = 0; i < by_name_.size(); ++i) by_name_[i] = i;
+  std::stable_sort(by_name_.begin(), by_name_.end(),
+                   [&](std::uint32_t a, std::uint32_t b) { return rows_[a].name < rows_[b].name; });
+}
+
+const InstructionTable& InstructionTable::get() {
+  static const InstructionTable table;
+  return table;
+}
+
+std::vector<const Row*> InstructionTable::find(std::string_view name) const {
+  auto at = std::lower_bound(by_name_.begin(), by_name_.end(), name,
+                             [&](std::uint32_t row, std::string_view wanted) { return rows_[row].name < wanted; });
+  std::vector<const Row*> found;
+  for (; at != by_name_.end() && rows_[*at].name == name; ++at) found.push_back(&rows_[*at]);
+  return found;
+}
+
+}  // namespace moesaic::emulator

@@ -1,0 +1,50 @@
+#include <atomic>
+
+#include "emulator/block.hpp"
+
+/// PTX ISA, "Control Flow Instructions", "Miscellaneous Instructions", fences and what paces a kernel.
+namespace moesaic::emulator {
+namespace {
+
+Flow branch(Warp&, const Instruction&, Lanes) {
+  return Flow::branch;
+}
+Flow leave(Warp&, const Instruction&, Lanes) {
+  return Flow::exit;
+}
+Flow ignore(Warp&, const Instruction&, Lanes) {
+  return Flow::next;
+}
+Flow pause(Warp&, const Instruction&, Lanes) {
+  return Flow::yield;
+}
+
+Flow trap(Warp& warp, const Instruction& instruction, Lanes active) {
+  warp.fail(Fault::Kind::trap, instruction, active, "the kernel trapped");
+}
+
+Flow fence(Warp&, const Instruction&, Lanes) {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  return Flow::next;
+}
+
+}  // namespace
+
+void add_control_rows(InstructionTable& table) {
+  table.add("bra", "l", Class::control, branch);
+  table.add("(ret|exit)", "", Class::control, leave);
+  table.add("trap", "", Class::control, trap);
+  table.add("brkpt", "", Class::control, ignore);
+  table.add("nanosleep.u32", "s", Class::control, pause);
+  table.add("(fence|membar)", "", Class::control, fence);
+  table.add("membar.gl", "", Class::control, fence);
+  // Stores reach memory at once and copies read it when they happen, so these order nothing more.
+  table.add("fence.proxy.(alias|async|async.global|tensormap|async::generic)", "", Class::control, fence);
+  table.add("fence.mbarrier_init", "", Class::control, fence);
+  // Launches follow one another completely.
+  table.add("griddepcontrol.(wait|launch_dependents)", "", Class::control, ignore);
+  // Registers are not counted.
+  table.add("setmaxnreg.(inc|dec).sync.aligned.u32", "s", Class::control, ignore);
+}
+
+}  // namespace moesaic::emulator

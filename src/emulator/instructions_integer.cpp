@@ -1,0 +1,235 @@
+#include <algorithm>
+#include <limits>
+
+#include "emulator/lanewise.hpp"
+
+/// PTX ISA, "Integer Arithmetic Instructions".
+namespace moesaic::emulator {
+namespace {
+
+template <typename T>
+using Unsigned = std::make_unsigned_t<T>;
+
+/// An integer of twice the width, to hold whole products.
+template <typename T>
+struct Wider;
+template <>
+struct Wider<std::int16_t> : std::type_identity<std::int32_t> {};
+template <>
+struct Wider<std::uint16_t> : std::type_identity<std::uint32_t> {};
+template <>
+struct Wider<std::int32_t> : std::type_identity<std::int64_t> {};
+template <>
+struct Wider<std::uint32_t> : std::type_identity<std::uint64_t> {};
+__extension__ typedef __int128 Int128;
+__extension__ typedef unsigned __int128 Uint128;
+template <>
+struct Wider<std::int64_t> : std::type_identity<Int128> {};
+template <>
+struct Wider<std::uint64_t> : std::type_identity<Uint128> {};
+
+template <typename T>
+constexpr int kBits = static_cast<int>(sizeof(T)) * 8;
+
+template <typename T>
+T add(T a, T b) {
+  return static_cast<T>(static_cast<Unsigned<T>>(a) + static_cast<Unsigned<T>>(b));
+}
+template <typename T>
+T sub(T a, T b) {
+  return static_cast<T>(static_cast<Unsigned<T>>(a) - static_cast<Unsigned<T>>(b));
+}
+template <typename T>
+typename Wider<T>::type wide(T a, T b) {
+  using W = typename Wider<T>::type;
+  return static_cast<W>(static_cast<W>(a) * static_cast<W>(b));
+}
+template <typename T>
+T mul_lo(T a, T b) {
+  return static_cast<T>(wide(a, b));
+}
+template <typename T>
+T mul_hi(T a, T b) {
+  return static_cast<T>(wide(a, b) >> kBits<T>);
+}
+template <typename T>
+T mad_lo(T a, T b, T c) {
+  return add(mul_lo(a, b), c);
+}
+template <typename T>
+T mad_hi(T a, T b, T c) {
+  return add(mul_hi(a, b), c);
+}
+template <typename T>
+typename Wider<T>::type mad_wide(T a, T b, typename Wider<T>::type c) {
+  return add(wide(a, b), c);
+}
+std::int32_t clamp_to_s32(std::int64_t value) {
+  return static_cast<std::int32_t>(std::clamp<std::int64_t>(value, std::numeric_limits<std::int32_t>::min(),
+                                                            std::numeric_limits<std::int32_t>::max()));
+}
+std::int32_t add_sat(std::int32_t a, std::int32_t b) {
+  return clamp_to_s32(std::int64_t{a} + b);
+}
+std::int32_t sub_sat(std::int32_t a, std::int32_t b) {
+  return clamp_to_s32(std::int64_t{a} - b);
+}
+
+/// Division by zero gives "unspecified, machine-specific" values; all ones here, the dividend as remainder.
+template <typename T>
+T div(T a, T b) {
+  if (b == 0) return static_cast<T>(~T{0});
+  if constexpr (std::is_signed_v<T>) {
+    if (b == -1) return sub(T{0}, a);
+  }
+  return static_cast<T>(a / b);
+}
+template <typename T>
+T rem(T a, T b) {
+  if (b == 0) return a;
+  if constexpr (std::is_signed_v<T>) {
+    if (b == -1) return 0;
+  }
+  return static_cast<T>(a % b);
+}
+template <typename T>
+T neg(T a) {
+  return sub(T{0}, a);
+}
+template <typename T>
+T absolute(T a) {
+  return a < 0 ? neg(a) : a;
+}
+template <typename T>
+T minimum(T a, T b) {
+  return std::min(a, b);
+}
+template <typename T>
+T maximum(T a, T b) {
+  return std::max(a, b);
+}
+template <typename T>
+T sad(T a, T b, T c) {
+  return add(c, a < b ? sub(b, a) : sub(a, b));
+}
+
+template <typename T>
+std::uint32_t popc(T a) {
+  return static_cast<std::uint32_t>(std::popcount(a));
+}
+template <typename T>
+std::uint32_t clz(T a) {
+  return static_cast<std::uint32_t>(std::countl_zero(a));
+}
+template <typename T>
+T brev(T a) {
+  T result = 0;
+  for (int i = 0; i < kBits<T>; ++i) result = static_cast<T>(result << 1) | static_cast<T>((a >> i) & 1U);
+  return result;
+}
+/// The position of the highest bit that differs from the sign; 0xffffffff when there is none.
+template <typename T>
+std::uint32_t bfind(T a) {
+  const auto bits = static_cast<Unsigned<T>>(std::is_signed_v<T> && a < 0 ? ~a : a);
+  return bits == 0 ? ~std::uint32_t{0} : static_cast<std::uint32_t>(kBits<T> - 1 - std::countl_zero(bits));
+}
+template <typename T>
+std::uint32_t bfind_shift(T a) {
+  const std::uint32_t position = bfind(a);
+  return position == ~std::uint32_t{0} ? position : static_cast<std::uint32_t>(kBits<T> - 1) - position;
+}
+/// bfe: the field of `length` bits from `position` on, extended by its sign or with zeros.
+template <typename T>
+T bfe(T a, std::uint32_t position, std::uint32_t length) {
+  const int from = static_cast<int>(position & 0xffU);
+  const int wanted = static_cast<int>(length & 0xffU);
+  if (wanted == 0) return 0;
+  const int last = std::min(from + wanted - 1, kBits<T> - 1);
+  const bool sign = std::is_signed_v<T> && ((static_cast<Unsigned<T>>(a) >> last) & 1U) != 0;
+  Unsigned<T> result = 0;
+  for (int i = 0; i < kBits<T>; ++i) {
+    const bool bit = i < wanted && from + i < kBits<T> ? ((static_cast<Unsigned<T>>(a) >> (from + i)) & 1U) != 0 : sign;
+    result |= static_cast<Unsigned<T>>(Unsigned<T>{bit} << i);
+  }
+  return static_cast<T>(result);
+}
+/// bfi: the low `length` bits of `field` put into `into` from `position` on.
+template <typename T>
+T bfi(T field, T into, std::uint32_t position, std::uint32_t length) {
+  const int from = static_cast<int>(position & 0xffU);
+  const int wanted = static_cast<int>(length & 0xffU);
+  for (int i = 0; i < wanted && from + i < kBits<T>; ++i) {
+    const T bit = T{1} << (from + i);
+    into = (into & ~bit) | (((field >> i) & 1U) != 0 ? bit : T{0});
+  }
+  return into;
+}
+
+template <typename A, typename B, typename C>
+C dp4a(std::uint32_t a, std::uint32_t b, C c) {
+  for (int i = 0; i < 4; ++i) {
+    const auto product = static_cast<C>(static_cast<A>(a >> (8 * i))) * static_cast<C>(static_cast<B>(b >> (8 * i)));
+    c = add(c, static_cast<C>(product));
+  }
+  return c;
+}
+
+template <typename T>
+void add_common(InstructionTable& table, const std::string& type) {
+  const auto row = [&](const char* name, const char* operands, Handler handler) {
+    table.add(name + type, operands, Class::integer, handler);
+  };
+  row("add.", "d s s", lanewise<add<T>>);
+  row("sub.", "d s s", lanewise<sub<T>>);
+  row("mul.lo.", "d s s", lanewise<mul_lo<T>>);
+  row("mul.hi.", "d s s", lanewise<mul_hi<T>>);
+  row("mad.lo.", "d s s s", lanewise<mad_lo<T>>);
+  row("mad.hi.", "d s s s", lanewise<mad_hi<T>>);
+  row("div.", "d s s", lanewise<div<T>>);
+  row("rem.", "d s s", lanewise<rem<T>>);
+  row("min.", "d s s", lanewise<minimum<T>>);
+  row("max.", "d s s", lanewise<maximum<T>>);
+  row("sad.", "d s s s", lanewise<sad<T>>);
+  if constexpr (std::is_signed_v<T>) {
+    row("neg.", "d s", lanewise<neg<T>>);
+    row("abs.", "d s", lanewise<absolute<T>>);
+  }
+  if constexpr (sizeof(T) <= 4) {
+    row("mul.wide.", "d s s", lanewise<wide<T>>);
+    row("mad.wide.", "d s s s", lanewise<mad_wide<T>>);
+  }
+  if constexpr (sizeof(T) >= 4) {
+    row("bfind.", "d s", lanewise<bfind<T>>);
+    row("bfind.shiftamt.", "d s", lanewise<bfind_shift<T>>);
+    row("bfe.", "d s s s", lanewise<bfe<T>>);
+  }
+}
+
+template <typename T>
+void add_bitwise_counts(InstructionTable& table, const std::string& type) {
+  table.add("popc." + type, "d s", Class::integer, lanewise<popc<T>>);
+  table.add("clz." + type, "d s", Class::integer, lanewise<clz<T>>);
+  table.add("brev." + type, "d s", Class::integer, lanewise<brev<T>>);
+  table.add("bfi." + type, "d s s s s", Class::integer, lanewise<bfi<T>>);
+}
+
+}  // namespace
+
+void add_integer_rows(InstructionTable& table) {
+  add_common<std::uint16_t>(table, "u16");
+  add_common<std::int16_t>(table, "s16");
+  add_common<std::uint32_t>(table, "u32");
+  add_common<std::int32_t>(table, "s32");
+  add_common<std::uint64_t>(table, "u64");
+  add_common<std::int64_t>(table, "s64");
+  add_bitwise_counts<std::uint32_t>(table, "b32");
+  add_bitwise_counts<std::uint64_t>(table, "b64");
+  table.add("add.sat.s32", "d s s", Class::integer, lanewise<add_sat>);
+  table.add("sub.sat.s32", "d s s", Class::integer, lanewise<sub_sat>);
+  table.add("dp4a.u32.u32", "d s s s", Class::integer, lanewise<dp4a<std::uint8_t, std::uint8_t, std::uint32_t>>);
+  table.add("dp4a.u32.s32", "d s s s", Class::integer, lanewise<dp4a<std::uint8_t, std::int8_t, std::int32_t>>);
+  table.add("dp4a.s32.u32", "d s s s", Class::integer, lanewise<dp4a<std::int8_t, std::uint8_t, std::int32_t>>);
+  table.add("dp4a.s32.s32", "d s s s", Class::integer, lanewise<dp4a<std::int8_t, std::int8_t, std::int32_t>>);
+}
+
+}  // namespace moesaic::emulator

@@ -1,0 +1,116 @@
+#include <atomic>
+#include <cstring>
+
+#include "emulator/block.hpp"
+#include "emulator/lanewise.hpp"
+
+/// PTX ISA, "Data Movement and Conversion Instructions": ld, st and prefetch. Blocks run on several host threads, so
+/// elements in memory are read and written as atomics that acquire and release: stronger than any form of ld and st.
+namespace moesaic::emulator {
+namespace {
+
+using ptx::Space;
+
+constexpr std::pair<const char*, Space> kSpaces[] = {{"", Space::generic},        {".global", Space::global},
+                                                     {".const", Space::constant}, {".shared", Space::shared},
+                                                     {".local", Space::local},    {".param", Space::param}};
+
+template <typename T>
+std::uint64_t load_one(const std::byte* from) {
+  auto* element = reinterpret_cast<T*>(const_cast<std::byte*>(from));
+  return static_cast<std::uint64_t>(std::atomic_ref<T>(*element).load(std::memory_order_acquire));
+}
+
+/// T is signed where a load into a wider register extends the sign.
+template <typename T>
+Flow load(Warp& warp, const Instruction& instruction, Lanes active) {
+  const Access& access = instruction.row->access;
+  const Slot* op = instruction.operands;
+  const std::uint64_t* base = warp.in(op[access.count]);
+  const std::uint64_t* offset = warp.in(op[access.count + 1]);
+  const auto bytes = static_cast<std::uint32_t>(sizeof(T)) * access.count;
+  for_lanes(active, [&](int lane) {
+    const std::byte* from = warp.access(instruction, access.space, base[lane] + offset[lane], bytes, lane);
+    for (int i = 0; i < access.count; ++i)
+      warp.out(op[i])[lane] = load_one<T>(from + static_cast<std::size_t>(i) * sizeof(T));
+  });
+  warp.block.note_poll();
+  return Flow::next;
+}
+
+template <typename T>
+Flow store(Warp& warp, const Instruction& instruction, Lanes active) {
+  const Access& access = instruction.row->access;
+  const Slot* op = instruction.operands;
+  const std::uint64_t* base = warp.in(op[0]);
+  const std::uint64_t* offset = warp.in(op[1]);
+  const auto bytes = static_cast<std::uint32_t>(sizeof(T)) * access.count;
+  for_lanes(active, [&](int lane) {
+    std::byte* to = warp.writable(instruction, access.space, base[lane] + offset[lane], bytes, lane);
+    for (int i = 0; i < access.count; ++i) {
+      auto* element = reinterpret_cast<T*>(to + static_cast<std::size_t>(i) * sizeof(T));
+      const auto value = static_cast<T>(warp.in(op[2 + i])[lane]);
+      std::atomic_ref<T>(*element).store(value, std::memory_order_release);
+    }
+  });
+  warp.block.note_effect();
+  return Flow::next;
+}
+
+template <typename T>
+void add_type(InstructionTable& table, const char* types) {
+  for (const auto& [space, where] : kSpaces) {
+    for (const std::uint8_t count : std::initializer_list<std::uint8_t>{1, 2, 4, 8}) {
+      if (sizeof(T) * count > 32) continue;
+      const std::string vector = count == 1 ? "" : ".v" + std::to_string(count);
+      const std::string name = std::string(space) + vector + types;
+      const std::string n = std::to_string(count);
+      const Access access{where, static_cast<std::uint8_t>(sizeof(T)), count, std::is_signed_v<T>};
+      table.add("ld" + name, count == 1 ? "d a s?" : "D" + n + " a s?", Class::memory, load<T>, access);
+      if (where == Space::param || where == Space::constant) continue;
+      using Stored = std::make_unsigned_t<T>;
+      table.add("st" + name, count == 1 ? "a s s?" : "a S" + n + " s?", Class::memory, store<Stored>, access);
+    }
+  }
+}
+
+Flow ignore(Warp&, const Instruction&, Lanes) {
+  return Flow::next;
+}
+
+Flow prefetch_tensormap(Warp& warp, const Instruction& instruction, Lanes active) {
+  const std::uint64_t* base = warp.in(instruction.operands[0]);
+  const std::uint64_t* offset = warp.in(instruction.operands[1]);
+  for_lanes(active, [&](int lane) {
+    // Both halves of 128 bytes, each a multiple of 64: a map's alignment.
+    warp.access(instruction, instruction.row->access.space, base[lane] + offset[lane], 64, lane);
+    warp.access(instruction, instruction.row->access.space, base[lane] + offset[lane] + 64, 64, lane);
+  });
+  return Flow::next;
+}
+
+Flow make_policy(Warp& warp, const Instruction& instruction, Lanes active) {
+  std::uint64_t* out = warp.out(instruction.operands[0]);
+  for_lanes(active, [&](int lane) { out[lane] = 0; });
+  return Flow::next;
+}
+
+}  // namespace
+
+void add_memory_rows(InstructionTable& table) {
+  add_type<std::uint8_t>(table, ".(b8|u8)");
+  add_type<std::int8_t>(table, ".s8");
+  add_type<std::uint16_t>(table, ".(b16|u16|f16|bf16)");
+  add_type<std::int16_t>(table, ".s16");
+  add_type<std::uint32_t>(table, ".(b32|u32|f32)");
+  add_type<std::int32_t>(table, ".s32");
+  add_type<std::uint64_t>(table, ".(b64|u64|s64|f64)");
+  table.add("prefetch.(global|local).(L1|L2)", "a", Class::memory, ignore);
+  table.add("prefetch.tensormap", "a", Class::memory, prefetch_tensormap, Access{.space = Space::generic});
+  table.add("prefetch.const.tensormap", "a", Class::memory, prefetch_tensormap, Access{.space = Space::constant});
+  table.add("prefetch.param.tensormap", "a", Class::memory, prefetch_tensormap, Access{.space = Space::param});
+  table.add("createpolicy.fractional.L2::(evict_last|evict_normal|evict_first|evict_unchanged).b64", "d s?",
+            Class::memory, make_policy);
+}
+
+}  // namespace moesaic::emulator

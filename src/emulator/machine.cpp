@@ -1,0 +1,168 @@
+#include "emulator/machine.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "emulator/grid_run.hpp"
+#include "emulator/program.hpp"
+
+namespace moesaic::emulator {
+namespace {
+
+constexpr std::uint64_t kMaxThreads = 1024;      // of a block, on every card
+constexpr std::uint64_t kMaxGridX = 0x7fffffff;  // CUDA C++ Programming Guide, "Compute Capabilities"
+constexpr std::uint64_t kMaxGridYz = 65535;
+
+[[noreturn]] void refuse(const Kernel& kernel, const std::string& what) {
+  throw Fault(Fault::Kind::launch, Fault::Place{.kernel = kernel.name, .instruction = {}}, what);
+}
+
+void check_extents(const Kernel& kernel, const Launch& launch) {
+  const Extent& block = launch.block;
+  const Extent& grid = launch.grid;
+  const std::uint64_t most = kernel.max_threads != 0 ? std::min(kernel.max_threads, kMaxThreads) : kMaxThreads;
+  if (block.x == 0 || block.y == 0 || block.z == 0 || block.x > kMaxThreads || block.y > kMaxThreads || block.z > 64 ||
+      block.count() > most) {
+    refuse(kernel, fmt::format("a block of {}x{}x{} threads; 1 to {} are legal", block.x, block.y, block.z, most));
+  }
+  const Extent& required = kernel.required_extent;
+  if (kernel.exact_extent && (block.x != required.x || block.y != required.y || block.z != required.z)) {
+    refuse(kernel, fmt::format("a block of {}x{}x{} threads; .reqntid wants {}x{}x{}", block.x, block.y, block.z,
+                               required.x, required.y, required.z));
+  }
+  if (grid.count() == 0 || grid.x > kMaxGridX || grid.y > kMaxGridYz || grid.z > kMaxGridYz) {
+    refuse(kernel, fmt::format("a grid of {}x{}x{} blocks", grid.x, grid.y, grid.z));
+  }
+}
+
+/// The bytes of a variable as its initial values say.
+std::vector<std::byte> initial_bytes(const ptx::Variable& variable, const VariableAddresses& addresses) {
+  std::vector<std::byte> bytes(variable.bytes);
+  for (std::size_t i = 0; i < variable.initial.size(); ++i) {
+    const ptx::Operand& value = variable.initial[i].value;
+    std::uint64_t bits = value.bits;
+    if (value.kind == ptx::Operand::Kind::symbol) {
+      const auto at = std::find_if(addresses.begin(), addresses.end(),
+                                   [&](const auto& entry) { return entry.first == value.text; });
+      if (at == addresses.end()) {
+        throw ptx::SyntaxError(value.position, fmt::format("'{}' is no variable that has an address", value.text));
+      }
+      bits = at->second + static_cast<std::uint64_t>(value.offset);
+    } else if (value.kind == ptx::Operand::Kind::real && variable.element_bytes == 4) {
+      bits = std::bit_cast<std::uint32_t>(static_cast<float>(std::bit_cast<double>(value.bits)));
+    }
+    const std::size_t width = std::min<std::size_t>(variable.element_bytes, sizeof bits);
+    for (std::size_t b = 0; b < width; ++b) {
+      bytes[i * variable.element_bytes + b] = static_cast<std::byte>(bits >> (8 * b));
+    }
+  }
+  return bytes;
+}
+
+}  // namespace
+
+const Kernel* Module::find_kernel(std::string_view name) const {
+  const auto at = std::find_if(kernels.begin(), kernels.end(), [&](const Kernel& k) { return k.name == name; });
+  return at == kernels.end() ? nullptr : &*at;
+}
+
+const Variable* Module::find_variable(std::string_view name) const {
+  const auto at = std::find_if(variables.begin(), variables.end(), [&](const Variable& v) { return v.name == name; });
+  return at == variables.end() ? nullptr : &*at;
+}
+
+Statistics& Statistics::operator+=(const Statistics& other) {
+  for (std::size_t i = 0; i < kClasses; ++i) {
+    warp_instructions[i] += other.warp_instructions[i];
+    lane_instructions[i] += other.lane_instructions[i];
+  }
+  mma += other.mma;
+  copied_bytes += other.copied_bytes;
+  return *this;
+}
+
+Machine::Machine(Options options)
+    : options_(options), memory_(static_cast<std::uint64_t>(std::max<std::int64_t>(options.card.memory_bytes, 0))) {
+  if (options_.card.sms < 1) throw Error("an emulated card needs at least one SM");
+}
+
+Machine::~Machine() = default;
+
+const Module& Machine::load(std::string_view ptx) {
+  const auto text = std::make_shared<const std::string>(ptx);
+  const ptx::Module parsed = ptx::parse(*text);
+  auto module = std::make_unique<Module>();
+  VariableAddresses addresses;
+  try {
+    for (const ptx::Variable& variable : parsed.variables) {
+      if (variable.space != ptx::Space::global && variable.space != ptx::Space::constant) continue;
+      if (variable.bytes == 0 || variable.external) {
+        throw ptx::SyntaxError(variable.position,
+                               fmt::format("'{}' is defined elsewhere; modules are not linked", variable.name));
+      }
+      const std::uint64_t address = memory_.allocate(variable.bytes);
+      module->variables.push_back(Variable{std::string(variable.name), address, variable.bytes});
+      addresses.emplace_back(variable.name, address);
+    }
+    for (const ptx::Variable& variable : parsed.variables) {
+      if (variable.space != ptx::Space::global && variable.space != ptx::Space::constant) continue;
+      const std::vector<std::byte> bytes = initial_bytes(variable, addresses);
+      memory_.write(module->find_variable(variable.name)->address, bytes.data(), bytes.size());
+    }
+    for (const ptx::Function& entry : parsed.entries) {
+      module->kernels.push_back(build_kernel(entry, parsed, addresses, text));
+    }
+  } catch (...) {
+    for (const Variable& variable : module->variables) memory_.free(variable.address);
+    throw;
+  }
+  return *modules_.emplace_back(std::move(module));
+}
+
+void Machine::unload(const Module& module) {
+  for (const Variable& variable : module.variables) memory_.free(variable.address);
+  std::erase_if(modules_, [&](const auto& loaded) { return loaded.get() == &module; });
+}
+
+int Machine::blocks_per_sm(const Kernel& kernel, const Launch& launch) const {
+  const Device& card = options_.card;
+  const std::uint64_t shared = std::uint64_t{kernel.static_shared_bytes} + launch.dynamic_shared_bytes;
+  const std::uint64_t threads = launch.block.count();
+  if (threads == 0 || threads > kMaxThreads || shared > static_cast<std::uint64_t>(card.smem_per_block_bytes)) return 0;
+  const std::uint64_t warps = (threads + kWarpLanes - 1) / kWarpLanes;
+  const std::uint64_t by_threads = static_cast<std::uint64_t>(card.threads_per_sm) / (warps * kWarpLanes);
+  const std::uint64_t per_block = shared + static_cast<std::uint64_t>(card.smem_reserved_bytes);
+  const std::uint64_t by_shared =
+      per_block == 0 ? by_threads : static_cast<std::uint64_t>(card.smem_per_sm_bytes) / per_block;
+  return static_cast<int>(std::min({by_threads, by_shared, static_cast<std::uint64_t>(card.blocks_per_sm)}));
+}
+
+Statistics Machine::launch(const Kernel& kernel, const Launch& launch) {
+  const Program& program = *kernel.program;
+  if (!program.unsupported.empty()) {
+    throw Fault(
+        Fault::Kind::unsupported,
+        Fault::Place{.kernel = kernel.name, .line = program.unsupported_line, .instruction = program.unsupported},
+        "the emulator does not have this instruction");
+  }
+  check_extents(kernel, launch);
+  if (launch.parameters.size() != kernel.parameter_bytes) {
+    refuse(kernel, fmt::format("{} bytes of parameters are given and {} are taken", launch.parameters.size(),
+                               kernel.parameter_bytes));
+  }
+  const int per_sm = blocks_per_sm(kernel, launch);
+  if (per_sm == 0) {
+    refuse(kernel,
+           fmt::format("{} static and {} dynamic bytes of shared memory, {} threads: a block does not fit on {}, "
+                       "which has {} bytes for one",
+                       kernel.static_shared_bytes, launch.dynamic_shared_bytes, launch.block.count(),
+                       options_.card.name, options_.card.smem_per_block_bytes));
+  }
+  const Grid grid{kernel, program, options_, memory_, launch, launches_++};
+  const auto resident = static_cast<std::uint64_t>(per_sm) * static_cast<std::uint64_t>(options_.card.sms);
+  return run_grid(grid, resident, options_.host_threads);
+}
+
+}  // namespace moesaic::emulator

@@ -1,0 +1,292 @@
+#include "emulator/warp.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "emulator/block.hpp"
+
+namespace moesaic::emulator {
+namespace {
+
+/// A fragment that has run so long while another could has to let it: a lane may spin on what a later one does.
+constexpr std::uint32_t kFragmentTurn = 1024;
+constexpr std::size_t kNone = ~std::size_t{0};
+
+bool can_merge(const Fragment& a, const Fragment& b) {
+  const auto open = [](const Fragment& f) {
+    return (f.wait == Wait::nothing && !f.released) || f.wait == Wait::lanes || f.wait == Wait::phase;
+  };
+  return a.pc == b.pc && open(a) && open(b);
+}
+
+}  // namespace
+
+Warp::Warp(Block& block_of_warp, int index_in_block, Lanes lanes)
+    : block(block_of_warp),
+      index(index_in_block),
+      registers_(std::size_t{block.grid.program.registers} * kWarpLanes, ~std::uint64_t{0}),
+      predicates_(block.grid.program.predicates, 0),
+      constants_(block.grid.program.constants.data()),
+      code_(block.grid.program.code.data()),
+      live_(lanes) {
+  predicates_[Program::kTrue >> 1] = kAllLanes;
+  for (const auto& [slot, which] : block.grid.program.specials) {
+    for (int lane = 0; lane < kWarpLanes; ++lane) out(slot)[lane] = block.special(which, index, lane);
+  }
+  fragments_.reserve(kWarpLanes);
+  fragments_.push_back(Fragment{.lanes = lanes});
+}
+
+bool Warp::ready() const {
+  return std::any_of(fragments_.begin(), fragments_.end(), [](const Fragment& f) { return f.wait == Wait::nothing; });
+}
+
+std::size_t Warp::pick() {
+  for (int round = 0; round < 2; ++round) {
+    for (std::size_t i = 0; i < fragments_.size(); ++i) {
+      if (fragments_[i].wait == Wait::nothing && !fragments_[i].yielded) return i;
+    }
+    for (Fragment& fragment : fragments_) fragment.yielded = false;
+  }
+  return kNone;
+}
+
+std::uint32_t Warp::run(std::uint32_t steps) {
+  give_way_ = false;
+  std::uint32_t done = 0;
+  while (done < steps && !give_way_) {
+    const std::size_t chosen = pick();
+    if (chosen == kNone) break;
+    done += run_fragment(chosen, std::min(steps - done, kFragmentTurn));
+  }
+  return done;
+}
+
+/// Runs one fragment until it meets the next one, waits, yields, branches away from others or has had its turn.
+std::uint32_t Warp::run_fragment(std::size_t chosen, std::uint32_t steps) {
+  Fragment& fragment = fragments_[chosen];
+  current_ = &fragment;
+  const std::uint32_t limit = chosen + 1 < fragments_.size() ? fragments_[chosen + 1].pc : UINT32_MAX;
+  for (std::uint32_t done = 1;; ++done) {
+    const Instruction& instruction = code_[fragment.pc];
+    Lanes active = fragment.lanes;
+    if (instruction.guard != kNoSlot) active &= predicate(instruction.guard);
+    block.count(instruction, active);
+    const Flow flow = active != 0 ? instruction.run(*this, instruction, active) : Flow::next;
+    if (flow == Flow::next) {
+      if (++fragment.pc >= limit) {
+        replace(chosen);
+        return done;
+      }
+    } else if (!settle(chosen, instruction, active, flow)) {
+      return done;
+    }
+    if (done >= steps) {
+      fragment.yielded = fragments_.size() > 1 && done >= kFragmentTurn;
+      return done;
+    }
+  }
+}
+
+/// What follows from a flow other than Flow::next. Returns whether the same fragment simply goes on.
+bool Warp::settle(std::size_t chosen, const Instruction& instruction, Lanes active, Flow flow) {
+  Fragment& fragment = fragments_[chosen];
+  if (flow == Flow::exit) {
+    exit(chosen, active);
+    return false;
+  }
+  if (flow == Flow::yield) {
+    ++fragment.pc;
+    fragment.yielded = true;
+    give_way_ = true;
+    replace(chosen);
+    return false;
+  }
+  if (active != fragment.lanes) {
+    // The guard or the branch parts the lanes: those that it leaves alone go on.
+    Fragment rest{.pc = fragment.pc + 1, .lanes = fragment.lanes & ~active};
+    fragment.lanes = active;
+    if (flow == Flow::branch) fragment.pc = instruction.target;
+    replace(chosen);
+    place(rest);
+    return false;
+  }
+  if (flow == Flow::wait) return false;
+  fragment.pc = instruction.target;
+  if (fragments_.size() == 1) return true;
+  replace(chosen);
+  return false;
+}
+
+void Warp::replace(std::size_t chosen) {
+  const Fragment fragment = fragments_[chosen];
+  fragments_.erase(fragments_.begin() + static_cast<std::ptrdiff_t>(chosen));
+  place(fragment);
+}
+
+void Warp::place(const Fragment& fragment) {
+  auto at = std::lower_bound(fragments_.begin(), fragments_.end(), fragment.pc,
+                             [](const Fragment& f, std::uint32_t pc) { return f.pc < pc; });
+  for (auto other = at; other != fragments_.end() && other->pc == fragment.pc; ++other) {
+    if (!can_merge(*other, fragment)) continue;
+    other->lanes |= fragment.lanes;
+    // Both look again at what they came to.
+    other->wait = Wait::nothing;
+    other->yielded = other->yielded && fragment.yielded;
+    return;
+  }
+  fragments_.insert(at, fragment);
+}
+
+void Warp::exit(std::size_t chosen, Lanes lanes) {
+  live_ &= ~lanes;
+  Fragment rest = fragments_[chosen];
+  rest.lanes &= ~lanes;
+  ++rest.pc;
+  fragments_.erase(fragments_.begin() + static_cast<std::ptrdiff_t>(chosen));
+  if (rest.lanes != 0) place(rest);
+  for (Fragment& fragment : fragments_) {
+    if (fragment.wait == Wait::lanes) fragment.wait = Wait::nothing;
+  }
+  block.note_effect();
+  block.lanes_exited(*this);
+}
+
+bool Warp::gather(Lanes active, Lanes wanted) {
+  if ((wanted & live_ & ~active) == 0) return true;
+  wait_for(Wait::lanes, wanted);
+  return false;
+}
+
+void Warp::wait_for(Wait reason, std::uint32_t what, bool parity) {
+  current_->wait = reason;
+  current_->waits_on = what;
+  current_->parity = parity;
+}
+
+void Warp::wait_at_barrier(std::uint32_t barrier, std::uint32_t expected) {
+  wait_for(Wait::barrier, barrier);
+  current_->expected = expected;
+}
+
+bool Warp::take_release() {
+  return std::exchange(current_->released, false);
+}
+
+void Warp::release_barrier(std::uint32_t barrier, BarrierResult result) {
+  for (Fragment& fragment : fragments_) {
+    if (fragment.wait != Wait::barrier || fragment.waits_on != barrier) continue;
+    fragment.wait = Wait::nothing;
+    fragment.released = true;
+    fragment.result = result;
+  }
+}
+
+Lanes Warp::waiting_at(std::uint32_t barrier) const {
+  Lanes lanes = 0;
+  for (const Fragment& fragment : fragments_) {
+    if (fragment.wait == Wait::barrier && fragment.waits_on == barrier) lanes |= fragment.lanes;
+  }
+  return lanes;
+}
+
+const Fragment* Warp::find_waiting_at(std::uint32_t barrier) const {
+  const auto found = std::find_if(fragments_.begin(), fragments_.end(),
+                                  [&](const Fragment& f) { return f.wait == Wait::barrier && f.waits_on == barrier; });
+  return found == fragments_.end() ? nullptr : &*found;
+}
+
+void Warp::fail(Fault::Kind kind, const Instruction& instruction, Lanes lanes, const std::string& what) const {
+  throw Fault(kind,
+              Fault::Place{.kernel = block.grid.program.name,
+                           .line = instruction.line,
+                           .instruction = std::string(instruction.text),
+                           .block = block.index,
+                           .warp = index,
+                           .lanes = lanes},
+              what);
+}
+
+std::byte* Warp::access(const Instruction& instruction, ptx::Space space, std::uint64_t address, std::uint32_t bytes,
+                        int lane) {
+  if ((address & (bytes - 1)) != 0) {
+    fail(Fault::Kind::misaligned, instruction, Lanes{1} << lane,
+         fmt::format("address {:#x} is not a multiple of {}, the bytes accessed", address, bytes));
+  }
+  if (space == ptx::Space::global || space == ptx::Space::constant) return global(instruction, address, bytes, lane);
+  if (space != ptx::Space::generic) return window(instruction, space, address, bytes, lane);
+  if (address - kSharedWindow < kWindowBytes) {
+    return window(instruction, ptx::Space::shared, address - kSharedWindow, bytes, lane);
+  }
+  if (address - kLocalWindow < kWindowBytes) {
+    return window(instruction, ptx::Space::local, address - kLocalWindow, bytes, lane);
+  }
+  if (address - kParamWindow < kWindowBytes) {
+    return window(instruction, ptx::Space::param, address - kParamWindow, bytes, lane);
+  }
+  return global(instruction, address, bytes, lane);
+}
+
+std::byte* Warp::writable(const Instruction& instruction, ptx::Space space, std::uint64_t address, std::uint32_t bytes,
+                          int lane) {
+  if (space == ptx::Space::generic && address - kParamWindow < kWindowBytes) {
+    fail(Fault::Kind::out_of_bounds, instruction, Lanes{1} << lane,
+         fmt::format("address {:#x} is in parameter memory, which is read-only", address));
+  }
+  return access(instruction, space, address, bytes, lane);
+}
+
+std::uint32_t Warp::shared_address(const Instruction& instruction, ptx::Space space, std::uint64_t address,
+                                   std::uint32_t bytes, int lane) {
+  const std::uint64_t offset = space == ptx::Space::generic ? address - kSharedWindow : address & 0xffffffffU;
+  if (offset >= kWindowBytes) {
+    fail(Fault::Kind::invalid, instruction, Lanes{1} << lane,
+         fmt::format("generic address {:#x} is not in shared memory", address));
+  }
+  window(instruction, ptx::Space::shared, offset, bytes, lane);
+  return static_cast<std::uint32_t>(offset);
+}
+
+std::byte* Warp::global(const Instruction& instruction, std::uint64_t address, std::uint32_t bytes, int lane) {
+  if (!recent_.holds(address, bytes)) {
+    const GlobalMemory::Allocation* found = block.grid.memory.find(address, bytes);
+    if (found == nullptr) {
+      const GlobalMemory::Allocation* below = block.grid.memory.nearest_below(address);
+      fail(Fault::Kind::out_of_bounds, instruction, Lanes{1} << lane,
+           below == nullptr ? fmt::format("{} bytes at {:#x} lie in no allocation", bytes, address)
+                            : fmt::format("{} bytes at {:#x} lie in no allocation; the one below is [{:#x}, {:#x})",
+                                          bytes, address, below->begin, below->end));
+    }
+    recent_ = *found;
+  }
+  return recent_.data + (address - recent_.begin);
+}
+
+std::byte* Warp::window(const Instruction& instruction, ptx::Space space, std::uint64_t offset, std::uint32_t bytes,
+                        int lane) {
+  const Grid& grid = block.grid;
+  std::uint64_t begin = 0;
+  std::uint64_t end = grid.program.local_bytes;
+  std::string_view name = "local";
+  if (space == ptx::Space::shared) {
+    offset &= 0xffffffffU;
+    begin = kSharedBase;
+    end = block.shared_end();
+    name = "shared";
+  } else if (space == ptx::Space::param) {
+    end = grid.launch.parameters.size();
+    name = "parameter";
+  }
+  if (offset < begin || offset >= end || bytes > end - offset) {
+    fail(Fault::Kind::out_of_bounds, instruction, Lanes{1} << lane,
+         fmt::format("{} bytes at {:#x} of {} memory, which is [{:#x}, {:#x})", bytes, offset, name, begin, end));
+  }
+  if (space == ptx::Space::shared) return block.shared(static_cast<std::uint32_t>(offset));
+  if (space == ptx::Space::local) return block.local(index * kWarpLanes + lane, offset);
+  // Nobody writes there: writable() refuses, and no store names the space.
+  return const_cast<std::byte*>(grid.launch.parameters.data() + offset);
+}
+
+}  // namespace moesaic::emulator

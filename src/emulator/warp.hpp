@@ -1,0 +1,125 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "emulator/program.hpp"
+
+namespace moesaic::emulator {
+
+class Block;
+
+/// For what a fragment waits.
+enum class Wait : std::uint8_t {
+  nothing,
+  lanes,    ///< for other lanes of its warp to come to the same instruction
+  barrier,  ///< at barrier Fragment::waits_on of the block
+  phase,    ///< for the phase of parity Fragment::parity of the mbarrier at Fragment::waits_on
+};
+
+/// What the threads of bar.red voted.
+struct BarrierResult {
+  std::uint32_t votes = 0;  ///< threads whose predicate held
+  bool all = false;
+};
+
+/// Lanes of a warp that stand at the same instruction.
+struct Fragment {
+  std::uint32_t pc = 0;
+  Lanes lanes = 0;
+  Wait wait = Wait::nothing;
+  bool parity = false;
+  bool released = false;  ///< the wait is over (a phase: without it); the instruction runs once more to finish
+  bool yielded = false;   ///< others go first
+  std::uint32_t waits_on = 0;
+  std::uint32_t expected = 0;  ///< threads, at a barrier; 0: all of the block
+  BarrierResult result{};      ///< of the barrier that released it
+};
+
+/// One warp: its registers and where its lanes are. Fragments are sorted by pc; the lowest goes first, and those that
+/// meet become one.
+class Warp {
+ public:
+  Warp(Block& block_of_warp, int index_in_block, Lanes lanes);
+
+  Block& block;
+  const int index;
+
+  /// Executes up to `steps` instructions, fewer when all fragments wait. Returns how many.
+  std::uint32_t run(std::uint32_t steps);
+
+  Lanes live() const { return live_; }
+  bool done() const { return live_ == 0; }
+  bool ready() const;
+  std::vector<Fragment>& fragments() { return fragments_; }
+  const std::vector<Fragment>& fragments() const { return fragments_; }
+
+  // For handlers.
+  const std::uint64_t* in(Slot slot) const {
+    return slot >= 0 ? &registers_[static_cast<std::size_t>(slot) * kWarpLanes]
+                     : &constants_[static_cast<std::size_t>(~slot) * kWarpLanes];
+  }
+  std::uint64_t* out(Slot slot) { return &registers_[static_cast<std::size_t>(slot) * kWarpLanes]; }
+  Lanes predicate(Slot slot) const {
+    const Lanes value = predicates_[static_cast<std::size_t>(slot >> 1)];
+    return (slot & 1) != 0 ? ~value : value;
+  }
+  void set_predicate(Slot slot, Lanes active, Lanes value) {
+    Lanes& target = predicates_[static_cast<std::size_t>(slot >> 1)];
+    target = (target & ~active) | (value & active);
+  }
+
+  /// Stays at this instruction until `wanted` lanes (those that have not exited) are here together; true when they are.
+  bool gather(Lanes active, Lanes wanted);
+  /// Stays at this instruction for the reason given; to be followed by Flow::wait.
+  void wait_for(Wait reason, std::uint32_t what, bool parity = false);
+  /// Stays at this instruction, at a barrier of the block for `expected` threads (0: all).
+  void wait_at_barrier(std::uint32_t barrier, std::uint32_t expected);
+  /// Whether the current fragment runs this instruction again because its wait is over; asking ends that state.
+  bool take_release();
+  /// What the barrier said that released the current fragment.
+  BarrierResult release_result() const { return current_->result; }
+  /// Ends the waits at a barrier.
+  void release_barrier(std::uint32_t barrier, BarrierResult result);
+  /// Lanes that wait at that barrier, and one of their fragments (or null).
+  Lanes waiting_at(std::uint32_t barrier) const;
+  const Fragment* find_waiting_at(std::uint32_t barrier) const;
+
+  /// The host address of bytes that active lanes access, after all checks. `space` generic is resolved.
+  std::byte* access(const Instruction& instruction, ptx::Space space, std::uint64_t address, std::uint32_t bytes,
+                    int lane);
+  /// Likewise for bytes to be written: never parameters.
+  std::byte* writable(const Instruction& instruction, ptx::Space space, std::uint64_t address, std::uint32_t bytes,
+                      int lane);
+  /// Likewise for global memory, whatever the alignment.
+  std::byte* global(const Instruction& instruction, std::uint64_t address, std::uint32_t bytes, int lane);
+  /// The address in its window that `address` means, when it must be in shared memory; checked like access().
+  std::uint32_t shared_address(const Instruction& instruction, ptx::Space space, std::uint64_t address,
+                               std::uint32_t bytes, int lane);
+
+  [[noreturn]] void fail(Fault::Kind kind, const Instruction& instruction, Lanes lanes, const std::string& what) const;
+
+ private:
+  std::size_t pick();
+  std::uint32_t run_fragment(std::size_t chosen, std::uint32_t steps);
+  bool settle(std::size_t chosen, const Instruction& instruction, Lanes active, Flow flow);
+  void replace(std::size_t chosen);
+  void place(const Fragment& fragment);
+  void exit(std::size_t chosen, Lanes lanes);
+  std::byte* window(const Instruction& instruction, ptx::Space space, std::uint64_t offset, std::uint32_t bytes,
+                    int lane);
+
+  std::vector<std::uint64_t> registers_;
+  std::vector<Lanes> predicates_;
+  const std::uint64_t* constants_;
+  const Instruction* code_;
+  Lanes live_;
+  std::vector<Fragment> fragments_;
+  Fragment* current_ = nullptr;  // of the instruction that runs
+  bool give_way_ = false;        // the other warps go next
+  GlobalMemory::Allocation recent_;
+};
+
+}  // namespace moesaic::emulator
