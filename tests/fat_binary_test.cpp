@@ -19,8 +19,9 @@ using Bytes = std::vector<std::byte>;
 using Compression = FatBinaryEntry::Compression;
 
 void append(Bytes& to, const void* from, std::size_t count) {
-  const auto* bytes = static_cast<const std::byte*>(from);
-  to.insert(to.end(), bytes, bytes + count);
+  const std::size_t before = to.size();
+  to.resize(before + count);
+  std::memcpy(to.data() + before, from, count);
 }
 
 /// One entry, written field by field as nvcc does.
