@@ -321,6 +321,13 @@ std::vector<Section> run_kernels(const device::Driver& driver) {
           copy_boxes(card)};
 }
 
+std::string card_name(const device::Driver& driver) {
+  const Card card(driver);
+  std::array<char, 100> name{};
+  card.check(driver.cuDeviceGetName(name.data(), static_cast<int>(name.size()), 0), "cuDeviceGetName");
+  return name.data();
+}
+
 std::vector<std::string> run_wrong_calls(const device::Driver& driver) {
   const Card card(driver);
   WrongCalls calls(card);

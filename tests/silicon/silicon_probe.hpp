@@ -23,4 +23,7 @@ std::vector<Section> run_kernels(const device::Driver& driver);
 /// unusable.
 std::vector<std::string> run_wrong_calls(const device::Driver& driver);
 
+/// The name of device 0, as its driver reports it.
+std::string card_name(const device::Driver& driver);
+
 }  // namespace moesaic::silicon

@@ -28,6 +28,8 @@ void record(const std::string& place_name, const std::filesystem::path& folder) 
                section.words.size() * 4);
     std::printf("%-16s %zu words\n", section.name.c_str(), section.words.size());
   }
+  const std::string card = silicon::card_name(device::open_driver(place)) + "\n";
+  write_file(folder / "card.txt", card.data(), card.size());
   std::string lines;
   for (const std::string& line : silicon::run_wrong_calls(device::open_driver(place))) lines += line + "\n";
   write_file(folder / "wrong_calls.txt", lines.data(), lines.size());
