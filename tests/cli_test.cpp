@@ -87,6 +87,16 @@ TEST_F(Cli, JsonIsOneObject) {
   EXPECT_EQ(pairs, 5 * 3);
 }
 
+TEST_F(Cli, AnEmulatedCardShowsItsKernelsAndNoTime) {
+  const Result run = moesaic("run " + model() + " --json --check --device emulated:gb10 --tokens 3");
+  ASSERT_EQ(run.exit_code, 0) << run.error;
+  const Json json = Json::parse(run.out);
+  EXPECT_TRUE(json["time_s"].is_null());
+  EXPECT_FALSE(json["device"]["kernels"].empty());
+  EXPECT_TRUE(mentions(json["device"]["place"], {"emulated:gb10"}));
+  EXPECT_EQ(json["check"]["passed"], true);
+}
+
 TEST_F(Cli, NoTokensAreFine) {
   const Result run = moesaic("run " + model() + " --device cpu --tokens 0 --check");
   EXPECT_EQ(run.exit_code, 0) << run.error;
@@ -149,7 +159,7 @@ TEST_F(Cli, AgreesWithTransformers) {
                                                        reference::unquantized_interval(layer, tokens, routing));
   const checkpoint::Matrix theirs = checkpoint::read_npy(kFixture / "output.npy");
   EXPECT_TRUE(reference::judge_output(interval, theirs.values).passed());
-  for (const std::string device : {"cpu"}) {
+  for (const std::string device : {"cpu", "emulated:gb10"}) {
     const auto file = directory_ / "o.npy";
     const Result run =
         moesaic("run " + (kFixture / "model").string() + " --tokens " + (kFixture / "hidden.npy").string() +

@@ -68,6 +68,9 @@ TEST_F(Npy, WrittenIsRead) {
   EXPECT_EQ(read_npy(file_).rows, 0);
   EXPECT_THROW(write_npy(file_, 2, 2, values), Error);
   EXPECT_THROW(write_npy(directory_ / "absent/x.npy", 2, 3, values), Error);
+  std::filesystem::create_directory(directory_ / "taken.npy");
+  EXPECT_THROW(write_npy(directory_ / "taken.npy", 2, 3, values), Error);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory_.path()), {}), 2) << "x.npy and taken.npy";
 }
 
 TEST_F(Npy, Float32AndFloat16OfEveryVersion) {

@@ -89,7 +89,7 @@ std::vector<std::uint16_t> make_router(Random random, const Shape& shape) {
   const double hidden = shape.hidden;
   std::vector<std::uint16_t> router;
   for (int e = 0; e < shape.experts; ++e) {
-    const double popularity = 1.5 * random.normal();
+    const double popularity = random.normal();
     for (const Channel& channel : common) {
       const double toward_mean = popularity * channel.mean / hidden;
       router.push_back(bf16((toward_mean + 1.5 * random.normal() / std::sqrt(hidden)) / channel.gain));
