@@ -10,7 +10,7 @@ namespace moesaic::emulator {
 namespace {
 
 constexpr std::uint32_t kQuantum = 64;         // most instructions of a warp before another is chosen
-constexpr std::uint64_t kStallSteps = 20'000;  // without an effect: let other blocks run
+constexpr std::uint64_t kStallSteps = 5'000;   // without an effect: let other blocks run
 constexpr std::uint32_t kTimeOutOdds = 64;     // one of so many turns ends a wait for a phase early
 constexpr std::uint32_t kUsualDelay = 256;     // steps until a copy happens...
 constexpr std::uint32_t kLongDelay = 8192;     // ...or for one in kLongDelayOdds
@@ -135,8 +135,12 @@ Block::State Block::run(std::uint64_t steps) {
     } else if (step_ - step_of_effect_ > grid.options.spin_limit) {
       report_livelock();
     }
+    if (step_ - std::max(step_of_effect_, step_of_stall_) > kStallSteps) {
+      step_of_stall_ = step_;
+      return State::stalled;
+    }
   }
-  return step_ - step_of_effect_ > kStallSteps ? State::stalled : State::running;
+  return State::running;
 }
 
 /// Nobody can run: time goes on to the next copy, or the waits for phases time out, as the ISA lets them at any time.

@@ -263,8 +263,9 @@ void Parser::registers(Function& function) {
     declared.count = 0;
     if (accept("<")) {
       const std::uint64_t count = unsigned_number("a number of registers");
-      if (count == 0 || count > kMaxRegisters)
-        fail(fmt::format("{} registers of one name; 1 to 2^20 are legal", count));
+      if (count == 0 || count > kMaxRegisters) {
+        throw SyntaxError(declared.position, fmt::format("{} registers of one name; 1 to 2^20 are legal", count));
+      }
       declared.count = static_cast<std::uint32_t>(count);
       expect(">");
     }

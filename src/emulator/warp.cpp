@@ -11,7 +11,7 @@ namespace moesaic::emulator {
 namespace {
 
 /// A fragment that has run so long while another could has to let it: a lane may spin on what a later one does.
-constexpr std::uint32_t kFragmentTurn = 1024;
+constexpr std::uint32_t kFragmentTurn = 256;
 constexpr std::size_t kNone = ~std::size_t{0};
 
 bool can_merge(const Fragment& a, const Fragment& b) {
@@ -59,7 +59,7 @@ std::uint32_t Warp::run(std::uint32_t steps) {
   while (done < steps && !give_way_) {
     const std::size_t chosen = pick();
     if (chosen == kNone) break;
-    done += run_fragment(chosen, std::min(steps - done, kFragmentTurn));
+    done += run_fragment(chosen, steps - done);
   }
   return done;
 }
@@ -84,7 +84,9 @@ std::uint32_t Warp::run_fragment(std::size_t chosen, std::uint32_t steps) {
       return done;
     }
     if (done >= steps) {
-      fragment.yielded = fragments_.size() > 1 && done >= kFragmentTurn;
+      fragment.turn += done;
+      fragment.yielded = fragments_.size() > 1 && fragment.turn >= kFragmentTurn;
+      if (fragment.yielded) fragment.turn = 0;
       return done;
     }
   }

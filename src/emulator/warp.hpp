@@ -33,6 +33,7 @@ struct Fragment {
   bool parity = false;
   bool released = false;  ///< the wait is over (a phase: without it); the instruction runs once more to finish
   bool yielded = false;   ///< others go first
+  std::uint32_t turn = 0;  ///< instructions since others last went first
   std::uint32_t waits_on = 0;
   std::uint32_t expected = 0;  ///< threads, at a barrier; 0: all of the block
   BarrierResult result{};      ///< of the barrier that released it

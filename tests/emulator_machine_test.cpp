@@ -1,0 +1,456 @@
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "emulator/tensor_map.hpp"
+#include "emulator_bench.hpp"
+#include "spec/formats.hpp"
+
+// Threads together: divergence, warps, barriers, copies, matrices, and what seeds and host threads may change.
+namespace moesaic::emulator {
+namespace {
+
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+
+/// The global index of a thread in %t and the address of its word of buffer `out` in %o.
+constexpr const char* kPrologue = R"(
+ .reg .pred %p<8>; .reg .b32 %r<32>; .reg .b64 %rd<16>; .reg .b32 %t; .reg .b64 %o;
+ mov.u32 %r1, %ctaid.x; mov.u32 %r2, %ntid.x; mov.u32 %r3, %tid.x; mad.lo.s32 %t, %r1, %r2, %r3;
+ ld.param.u64 %rd1, [out]; cvta.to.global.u64 %rd1, %rd1; mul.wide.u32 %rd2, %t, 4; add.s64 %o, %rd1, %rd2;
+)";
+
+std::string kernel(const std::string& body) {
+  return std::string(".visible .entry k(.param .u64 out) {") + kPrologue + body + "\n ret;\n}\n";
+}
+
+std::vector<u32> run(const std::string& body, u32 blocks, u32 threads, Options options = card_options()) {
+  Bench bench(kernel(body), options);
+  const u64 out = bench.upload(std::vector<u32>(std::size_t{blocks} * threads, 0));
+  bench.launch("k", {blocks}, {threads}, {out});
+  return bench.download<u32>(out, std::size_t{blocks} * threads);
+}
+
+TEST(Machine, LoopsWithEarlyExitsReconverge) {
+  // Collatz steps, at most 50; after the loop all lanes of the warp must meet again for the shuffle.
+  const std::vector<u32> got = run(R"(
+ add.u32 %r4, %t, 1; mov.u32 %r5, 0;
+LOOP: setp.eq.u32 %p1, %r4, 1; @%p1 bra DONE;
+ setp.ge.u32 %p2, %r5, 50; @%p2 bra DONE;
+ and.b32 %r6, %r4, 1; setp.eq.u32 %p3, %r6, 0; @%p3 bra EVEN;
+ mad.lo.u32 %r4, %r4, 3, 1; bra NEXT;
+EVEN: shr.u32 %r4, %r4, 1;
+NEXT: add.u32 %r5, %r5, 1; bra LOOP;
+DONE: shfl.sync.bfly.b32 %r7, %r5, 1, 31, -1;
+ activemask.b32 %r8; popc.b32 %r8, %r8; shl.b32 %r8, %r8, 16;
+ shl.b32 %r7, %r7, 8; or.b32 %r7, %r7, %r5; or.b32 %r7, %r7, %r8; st.global.u32 [%o], %r7;)",
+                                   2, 96);
+  const auto steps = [](u32 n) {
+    u32 count = 0;
+    for (; n != 1 && count < 50; ++count) n = n % 2 == 0 ? n / 2 : 3 * n + 1;
+    return count;
+  };
+  for (u32 i = 0; i < got.size(); ++i) EXPECT_EQ(got[i], 32U << 16 | steps((i ^ 1U) + 1) << 8 | steps(i + 1)) << i;
+}
+
+TEST(Machine, LanesThatLeaveAreNotWaitedFor) {
+  const std::vector<u32> got = run(R"(
+ and.b32 %r4, %t, 3; setp.eq.u32 %p1, %r4, 0; @%p1 exit;
+ vote.sync.ballot.b32 %r5, %p1, 0xeeeeeeee; activemask.b32 %r6; st.global.u32 [%o], %r6;
+ bar.sync 0;)",
+                                   1, 64);
+  for (u32 i = 0; i < got.size(); ++i) EXPECT_EQ(got[i], i % 4 == 0 ? 0U : 0xeeeeeeeeU) << i;
+}
+
+TEST(Machine, ALaneMaySpinOnWhatAnotherLaneOfItsWarpDoes) {
+  // A spin lock taken by every lane: the holder stands behind the spinning lanes.
+  const std::string text = R"(
+.global .align 4 .u32 lock; .global .align 4 .u32 sum;
+)" + kernel(R"(
+SPIN: atom.global.cas.b32 %r4, [lock], 0, 1; setp.ne.u32 %p1, %r4, 0; @%p1 bra SPIN;
+ ld.global.u32 %r5, [sum]; add.u32 %r5, %r5, 1; st.global.u32 [sum], %r5; membar.gl;
+ atom.global.exch.b32 %r6, [lock], 0;)");
+  for (const u64 seed : {1, 2, 3}) {
+    Bench bench(text, card_options("gb10", seed));
+    const u64 out = bench.upload(std::vector<u32>{0});
+    bench.launch("k", {2}, {64}, {out});
+    EXPECT_EQ(bench.download<u32>(bench.module.find_variable("sum")->address, 1)[0], 128U);
+  }
+}
+
+TEST(Machine, BlocksMayWaitForEarlierAndLaterResidentBlocks) {
+  // A grid barrier on one host thread: every block must get to run although none has ended.
+  const std::string text = ".global .align 4 .u32 come;\n" + kernel(R"(
+ setp.ne.u32 %p1, %r3, 0; @%p1 bra WAIT; red.release.gpu.global.add.u32 [come], 1;
+WAIT: ld.acquire.gpu.global.u32 %r4, [come]; setp.lt.u32 %p2, %r4, 6; @%p2 bra WAIT;
+ st.global.u32 [%o], %r4;)");
+  Bench bench(text);
+  const u64 out = bench.upload(std::vector<u32>(6 * 32, 0));
+  bench.launch("k", {6}, {32}, {out});
+  EXPECT_EQ(bench.download<u32>(out, 6 * 32), std::vector<u32>(6 * 32, 6));
+}
+
+TEST(Machine, ShufflesFollowTheIsa) {
+  for (const u32 width : {32U, 16U, 4U}) {
+    const u32 segments = (32 - width) << 8;
+    const std::string modes[] = {"up", "down", "bfly", "idx"};
+    for (u32 mode = 0; mode < 4; ++mode) {
+      for (const u32 by : {0U, 1U, 3U, 17U}) {
+        const u32 control = segments | (mode == 0 ? 0 : 31);
+        const std::vector<u32> got = run(
+            fmt::format(" mul.lo.u32 %r4, %t, 10; shfl.sync.{}.b32 %r5|%p1, %r4, {}, {}, -1; selp.u32 %r6, 1000, 0, %p1;"
+                        " add.u32 %r5, %r5, %r6; st.global.u32 [%o], %r5;",
+                        modes[mode], by, control),
+            1, 32);
+        for (u32 lane = 0; lane < 32; ++lane) {
+          const int base = static_cast<int>(lane / width * width);
+          const int place = static_cast<int>(lane % width);
+          int source = place;
+          if (mode == 0) source = place - static_cast<int>(by);
+          if (mode == 1) source = place + static_cast<int>(by);
+          if (mode == 2) source = static_cast<int>(lane ^ by) - base;
+          if (mode == 3) source = static_cast<int>(by % width);
+          const bool valid = mode == 2 ? source < static_cast<int>(width) : source >= 0 && source < static_cast<int>(width);
+          const u32 from = valid ? static_cast<u32>(base + source) : lane;
+          EXPECT_EQ(got[lane], 10 * from + (valid ? 1000 : 0)) << modes[mode] << " by " << by << " lane " << lane;
+        }
+      }
+    }
+  }
+}
+
+TEST(Machine, WarpsVoteElectAndReduce) {
+  const std::vector<u32> got = run(R"(
+ setp.lt.u32 %p1, %r3, 20; vote.sync.ballot.b32 %r4, %p1, -1; vote.sync.all.pred %p2, %p1, -1;
+ vote.sync.any.pred %p3, %p1, -1; elect.sync %r5|%p4, -1; redux.sync.add.u32 %r6, %r3, -1;
+ redux.sync.max.s32 %r7, %r3, -1; shr.u32 %r8, %r3, 2; match.any.sync.b32 %r9, %r8, -1;
+ popc.b32 %r4, %r4; selp.u32 %r10, 1, 0, %p2; selp.u32 %r11, 2, 0, %p3; selp.u32 %r12, 4, 0, %p4;
+ add.u32 %r10, %r10, %r11; add.u32 %r10, %r10, %r12; shl.b32 %r4, %r4, 8; or.b32 %r4, %r4, %r10;
+ shl.b32 %r6, %r6, 16; or.b32 %r4, %r4, %r6; add.u32 %r4, %r4, %r7; popc.b32 %r9, %r9; add.u32 %r4, %r4, %r9;
+ st.global.u32 [%o], %r4;)",
+                                   1, 32);
+  for (u32 lane = 0; lane < 32; ++lane) EXPECT_EQ(got[lane], (496U << 16 | 20U << 8 | 2U | (lane == 0 ? 4U : 0U)) + 31 + 4);
+}
+
+TEST(Machine, BarriersOfTheBlockReduceAndCount) {
+  // A sum over the block by halving in shared memory, then bar.red, then a barrier of two of the four warps.
+  const std::string body = R"(
+ .shared .align 4 .b32 words[128];
+ mov.u32 %r4, words; shl.b32 %r5, %r3, 2; add.u32 %r4, %r4, %r5; st.shared.u32 [%r4], %t; mov.u32 %r6, 64;
+STEP: bar.sync 0; setp.ge.u32 %p1, %r3, %r6; @%p1 bra SKIP;
+ shl.b32 %r7, %r6, 2; add.u32 %r7, %r4, %r7; ld.shared.u32 %r8, [%r7]; ld.shared.u32 %r9, [%r4];
+ add.u32 %r9, %r9, %r8; st.shared.u32 [%r4], %r9;
+SKIP: shr.u32 %r6, %r6, 1; setp.ne.u32 %p2, %r6, 0; @%p2 bra STEP;
+ bar.sync 0; setp.lt.u32 %p3, %r3, 37; bar.red.popc.u32 %r10, 1, %p3; barrier.red.or.pred %p4, 2, !%p3;
+ setp.ge.u32 %p5, %r3, 64; @%p5 bra LAST; barrier.sync 3, 64;
+LAST: ld.shared.u32 %r11, [words]; mul.lo.u32 %r10, %r10, 1000000; add.u32 %r11, %r11, %r10;
+ @!%p4 mov.u32 %r11, 0; st.global.u32 [%o], %r11;)";
+  for (const u64 seed : {1, 2, 3, 4, 5}) {
+    const std::vector<u32> got = run(body, 3, 128, card_options("gb10", seed));
+    for (u32 i = 0; i < got.size(); ++i) {
+      const u32 first = i / 128 * 128;
+      EXPECT_EQ(got[i], 128 * first + 127 * 64 + 37'000'000) << i;
+    }
+  }
+}
+
+TEST(Machine, AtomicsOfAllHostThreadsCount) {
+  const std::string text = ".global .align 4 .u32 counts[16];\n" + kernel(R"(
+ mov.u64 %rd3, counts; and.b32 %r4, %t, 15; mul.wide.u32 %rd4, %r4, 4; add.s64 %rd3, %rd3, %rd4;
+ red.global.add.u32 [%rd3], 1; atom.global.max.u32 %r5, [counts], 0;)");
+  Bench bench(text, card_options("gb10", 1, 4));
+  const u64 out = bench.upload(std::vector<u32>{0});
+  bench.launch("k", {200}, {64}, {out});
+  const std::vector<u32> counts = bench.download<u32>(bench.module.find_variable("counts")->address, 16);
+  EXPECT_EQ(counts, std::vector<u32>(16, 800));
+}
+
+TEST(Machine, ReadsParametersLocalsAndConstantsByGenericAddresses) {
+  const std::string text = R"(
+.const .align 4 .u32 table[4] = {10, 20, 30, 40};
+.visible .entry k(.param .u64 out, .param .align 64 .b8 block[128]) {
+ .local .align 4 .b8 stack[32];
+)" + std::string(kPrologue) + R"(
+ mov.b64 %rd3, block; cvta.param.u64 %rd3, %rd3; add.s64 %rd3, %rd3, 68; ld.u32 %r4, [%rd3];
+ mov.u64 %rd4, stack; cvta.local.u64 %rd5, %rd4; and.b32 %r5, %r3, 3; mul.wide.u32 %rd6, %r5, 4;
+ add.s64 %rd7, %rd4, %rd6; st.local.u32 [%rd7], %r3; add.s64 %rd8, %rd5, %rd6; ld.u32 %r6, [%rd8];
+ mov.u64 %rd9, table; add.s64 %rd9, %rd9, %rd6; ld.const.u32 %r7, [%rd9]; ld.param.u32 %rd10, [block];
+ cvt.u32.u64 %r8, %rd10; add.u32 %r4, %r4, %r6; add.u32 %r4, %r4, %r7; add.u32 %r4, %r4, %r8; st.global.u32 [%o], %r4;
+ ret;
+})";
+  Bench bench(text);
+  const u64 out = bench.upload(std::vector<u32>(32, 0));
+  std::vector<u64> parameters(24, 0);  // out at 0, block at 64
+  parameters[0] = out;
+  const u32 first = 100000;
+  const u32 second = 7000;
+  std::memcpy(&parameters[8], &first, 4);
+  std::memcpy(reinterpret_cast<char*>(&parameters[16]) + 4, &second, 4);
+  bench.launch("k", {1}, {32}, parameters);
+  const std::vector<u32> got = bench.download<u32>(out, 32);
+  for (u32 i = 0; i < 32; ++i) EXPECT_EQ(got[i], 107000 + i + 10 * (i % 4 + 1));
+}
+
+/// A producer warp fills a ring of 2 stages by tensor copies; two consumer warps add up what they find.
+std::string ring_kernel() {
+  return R"(
+.visible .entry k(.param .align 64 .b8 map[128], .param .u64 out, .param .u32 tiles) {
+ .reg .pred %p<8>; .reg .b32 %r<40>; .reg .b64 %rd<8>;
+ .shared .align 1024 .b8 ring[4096];
+ .shared .align 8 .b64 full[2]; .shared .align 8 .b64 empty[2];
+ mov.u32 %r1, %tid.x; shr.u32 %r2, %r1, 5; ld.param.u32 %r3, [tiles]; mov.b64 %rd1, map; cvta.param.u64 %rd1, %rd1;
+ mov.u32 %r10, ring; mov.u32 %r11, full; mov.u32 %r12, empty;
+ setp.ne.u32 %p1, %r1, 0; @%p1 bra READY;
+ prefetch.tensormap [%rd1];
+ mbarrier.init.shared::cta.b64 [%r11], 1; mbarrier.init.shared::cta.b64 [%r11+8], 1;
+ mbarrier.init.shared::cta.b64 [%r12], 2; mbarrier.init.shared::cta.b64 [%r12+8], 2;
+ fence.mbarrier_init.release.cluster; fence.proxy.async.shared::cta;
+READY: bar.sync 0;
+ mov.u32 %r4, 0; mov.u32 %r20, 0;
+ setp.ne.u32 %p2, %r2, 2; @%p2 bra CONSUME;
+ elect.sync _|%p3, -1; @!%p3 bra END;
+PRODUCE: setp.ge.u32 %p4, %r4, %r3; @%p4 bra END;
+ and.b32 %r5, %r4, 1; shl.b32 %r6, %r5, 3; shr.u32 %r7, %r4, 1; and.b32 %r7, %r7, 1; xor.b32 %r7, %r7, 1;
+ add.u32 %r8, %r12, %r6;
+FREE: mbarrier.try_wait.parity.acquire.cta.shared::cta.b64 %p5, [%r8], %r7; @!%p5 bra FREE;
+ add.u32 %r9, %r11, %r6; mbarrier.arrive.expect_tx.release.cta.shared::cta.b64 _, [%r9], 2048;
+ shl.b32 %r13, %r5, 11; add.u32 %r13, %r10, %r13; shl.b32 %r14, %r4, 4;
+ cp.async.bulk.tensor.2d.shared::cta.global.tile.mbarrier::complete_tx::bytes [%r13], [%rd1, {0, %r14}], [%r9];
+ add.u32 %r4, %r4, 1; bra PRODUCE;
+CONSUME: setp.ge.u32 %p4, %r4, %r3; @%p4 bra STORE;
+ and.b32 %r5, %r4, 1; shl.b32 %r6, %r5, 3; shr.u32 %r7, %r4, 1; and.b32 %r7, %r7, 1; add.u32 %r9, %r11, %r6;
+WAIT: mbarrier.try_wait.parity.acquire.cta.shared::cta.b64 %p5, [%r9], %r7; @!%p5 bra WAIT;
+ shl.b32 %r13, %r5, 11; add.u32 %r13, %r10, %r13; shl.b32 %r14, %r1, 5; add.u32 %r13, %r13, %r14;
+ ld.shared.v4.u32 {%r21, %r22, %r23, %r24}, [%r13]; ld.shared.v4.u32 {%r25, %r26, %r27, %r28}, [%r13+16];
+ add.u32 %r21, %r21, %r22; add.u32 %r23, %r23, %r24; add.u32 %r25, %r25, %r26; add.u32 %r27, %r27, %r28;
+ add.u32 %r21, %r21, %r23; add.u32 %r25, %r25, %r27; add.u32 %r21, %r21, %r25;
+ mul.lo.u32 %r20, %r20, 3; add.u32 %r20, %r20, %r21;
+ bar.warp.sync -1;
+ and.b32 %r29, %r1, 31; setp.eq.u32 %p6, %r29, 0; add.u32 %r8, %r12, %r6;
+ @%p6 mbarrier.arrive.release.cta.shared::cta.b64 _, [%r8];
+ add.u32 %r4, %r4, 1; bra CONSUME;
+STORE: ld.param.u64 %rd2, [out]; mul.wide.u32 %rd3, %r1, 4; add.s64 %rd2, %rd2, %rd3; st.global.u32 [%rd2], %r20;
+END: ret;
+})";
+}
+
+TEST(Machine, ARingOfTensorCopiesDeliversEveryTileUnderEverySeed) {
+  constexpr u32 kTiles = 9;
+  constexpr u32 kRows = 16 * kTiles - 5;  // the last tile hangs over the edge
+  std::vector<u32> matrix(std::size_t{kRows} * 32);
+  std::iota(matrix.begin(), matrix.end(), 1U);
+  std::vector<u32> expected(64, 0);
+  for (u32 tile = 0; tile < kTiles; ++tile) {
+    for (u32 thread = 0; thread < 64; ++thread) {
+      u32 sum = 0;
+      for (u32 i = 0; i < 8; ++i) {
+        // The ISA's 128-byte swizzle: the 16-byte chunk of a line is XORed with the line's number modulo 8.
+        const u32 byte = 32 * thread + 4 * i;
+        const u32 line = byte / 128;
+        const u32 chunk = (byte / 16 % 8) ^ (line % 8);
+        const std::size_t row = std::size_t{16} * tile + line;
+        if (row < kRows) sum += matrix[row * 32 + chunk * 4 + byte / 4 % 4];
+      }
+      expected[thread] = expected[thread] * 3 + sum;
+    }
+  }
+  for (u64 seed = 1; seed <= 20; ++seed) {
+    Bench bench(ring_kernel(), card_options("gb10", seed));
+    TensorMap map{.type = TensorType::kU32, .rank = 2, .address = bench.upload(matrix)};
+    map.dims = {32, kRows};
+    map.strides_bytes = {0, 128};
+    map.box = {32, 16};
+    map.element_strides = {1, 1};
+    map.swizzle = Swizzle::k128;
+    const TensorMapBytes bytes = pack(map);
+    std::vector<u64> parameters(18, 0);
+    std::memcpy(parameters.data(), bytes.data(), bytes.size());
+    const u64 out = bench.upload(std::vector<u32>(64, 0));
+    parameters[16] = out;
+    parameters[17] = kTiles;
+    const Kernel& k = *bench.module.find_kernel("k");
+    const Statistics statistics = bench.machine.launch(
+        k, Launch{.grid = {}, .block = {96}, .dynamic_shared_bytes = 0, .parameters = std::as_bytes(std::span(parameters)).first(k.parameter_bytes)});
+    EXPECT_EQ(bench.download<u32>(out, 64), expected) << "seed " << seed;
+    EXPECT_EQ(statistics.copied_bytes, u64{kTiles} * 2048);
+  }
+}
+
+TEST(Machine, MatricesAreLoadedAndMultipliedAsTheIsaLaysThemOut) {
+  // One warp: A [16, 16] and B [8, 16] f16 by ldmatrix from shared memory, D stored by the ISA's map.
+  const std::string text = R"(
+.visible .entry k(.param .u64 in, .param .u64 out) {
+ .reg .b32 %r<40>; .reg .b64 %rd<8>; .reg .b32 %f<8>; .reg .pred %p;
+ .shared .align 16 .b8 tile[768];
+ mov.u32 %r1, %tid.x; ld.param.u64 %rd1, [in]; mul.wide.u32 %rd2, %r1, 8; add.s64 %rd1, %rd1, %rd2;
+ mov.u32 %r2, tile; shl.b32 %r3, %r1, 3; add.u32 %r3, %r2, %r3; mov.u32 %r4, 0;
+COPY: ld.global.v2.u32 {%r5, %r6}, [%rd1]; st.shared.v2.u32 [%r3], {%r5, %r6};
+ add.s64 %rd1, %rd1, 256; add.u32 %r3, %r3, 256; add.u32 %r4, %r4, 1; setp.lt.u32 %p, %r4, 3; @%p bra COPY;
+ bar.warp.sync -1;
+ and.b32 %r7, %r1, 15; shl.b32 %r7, %r7, 5; shr.u32 %r8, %r1, 4; shl.b32 %r8, %r8, 4; add.u32 %r7, %r7, %r8;
+ add.u32 %r7, %r7, %r2; ldmatrix.sync.aligned.m8n8.x4.shared::cta.b16 {%r10, %r11, %r12, %r13}, [%r7];
+ and.b32 %r7, %r1, 7; shl.b32 %r7, %r7, 5; and.b32 %r8, %r1, 8; shl.b32 %r8, %r8, 1; add.u32 %r7, %r7, %r8;
+ add.u32 %r7, %r7, %r2; ldmatrix.sync.aligned.x2.m8n8.shared.b16 {%r14, %r15}, [%r7+512];
+ mov.b32 %f1, 0f3F800000; mov.b32 %f2, 0f40000000; mov.b32 %f3, 0f40400000; mov.b32 %f4, 0f40800000;
+ mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%f1, %f2, %f3, %f4}, {%r10, %r11, %r12, %r13}, {%r14, %r15},
+   {%f1, %f2, %f3, %f4};
+ ldmatrix.sync.aligned.m8n8.x1.trans.shared.b16 {%r16}, [%r7];
+ ld.param.u64 %rd3, [out]; mul.wide.u32 %rd4, %r1, 20; add.s64 %rd3, %rd3, %rd4;
+ st.global.f32 [%rd3], %f1; st.global.f32 [%rd3+4], %f2; st.global.f32 [%rd3+8], %f3; st.global.f32 [%rd3+12], %f4;
+ st.global.u32 [%rd3+16], %r16; ret;
+})";
+  std::vector<std::uint16_t> in(384);
+  Numbers random(3);
+  // Small whole numbers: every sum is exact, whatever the order.
+  for (std::uint16_t& code : in) code = encode_f16(static_cast<float>(static_cast<int>(random.below(17)) - 8));
+  Bench bench(text);
+  const u64 address = bench.upload(in);
+  const u64 out = bench.upload(std::vector<u32>(160, 0));
+  const Statistics statistics = bench.launch("k", {1}, {32}, {address, out});
+  EXPECT_EQ(statistics.mma, 1U);
+  const std::vector<u32> got = bench.download<u32>(out, 160);
+  for (std::size_t lane = 0; lane < 32; ++lane) {
+    for (std::size_t r = 0; r < 4; ++r) {
+      const std::size_t row = lane / 4 + (r >= 2 ? 8 : 0);
+      const std::size_t column = lane % 4 * 2 + r % 2;
+      float sum = static_cast<float>(r + 1);
+      for (std::size_t k = 0; k < 16; ++k) sum += decode_f16(in[row * 16 + k]) * decode_f16(in[256 + column * 16 + k]);
+      EXPECT_EQ(std::bit_cast<float>(got[lane * 5 + r]), sum) << lane << " " << r;
+    }
+    // Transposed: rows are columns. The matrix is the first 8 columns of A's first 8 rows.
+    const std::size_t row = lane % 4 * 2;
+    EXPECT_EQ(got[lane * 5 + 4], u32{in[(row + 1) * 16 + lane / 4]} << 16 | in[row * 16 + lane / 4]);
+  }
+}
+
+/// Operands of one FP8 multiply by the ISA's fragment tables, element by element.
+struct Fp8Fragments {
+  std::vector<std::uint8_t> a = std::vector<std::uint8_t>(512);
+  std::vector<std::uint8_t> b = std::vector<std::uint8_t>(256);
+  std::vector<u32> registers = std::vector<u32>(32 * 6, 0);
+  explicit Fp8Fragments(u64 seed) {
+    Numbers random(seed);
+    // |exponents| stay small and codes exact, so that the sums are exact in every model.
+    const auto code = [&] { return encode_e4m3(static_cast<float>(static_cast<int>(random.below(31)) - 15)); };
+    for (auto& c : a) c = code();
+    for (auto& c : b) c = code();
+    for (std::size_t lane = 0; lane < 32; ++lane) {
+      const std::size_t group = lane / 4;
+      const std::size_t place = lane % 4;
+      for (std::size_t i = 0; i < 16; ++i) {
+        const std::size_t row = (i < 4 || (i >= 8 && i < 12)) ? group : group + 8;
+        const std::size_t column = place * 4 + (i & 3) + (i < 8 ? 0 : 16);
+        registers[lane * 6 + i / 4] |= u32{a[row * 32 + column]} << (8 * (i % 4));
+      }
+      for (std::size_t i = 0; i < 8; ++i) {
+        const std::size_t row = place * 4 + (i & 3) + (i < 4 ? 0 : 16);
+        registers[lane * 6 + 4 + i / 4] |= u32{b[group * 32 + row]} << (8 * (i % 4));
+      }
+    }
+  }
+  float product(std::size_t row, std::size_t column) const {
+    float sum = 0;
+    for (std::size_t k = 0; k < 32; ++k) sum += decode_e4m3(a[row * 32 + k]) * decode_e4m3(b[column * 32 + k]);
+    return sum;
+  }
+};
+
+std::string fp8_kernel(const std::string& mma) {
+  return R"(
+.visible .entry k(.param .u64 in, .param .u64 out, .param .u64 scales) {
+ .reg .b32 %r<40>; .reg .b64 %rd<8>; .reg .b32 %f<8>;
+ mov.u32 %r1, %tid.x; ld.param.u64 %rd1, [in]; mul.wide.u32 %rd2, %r1, 24; add.s64 %rd1, %rd1, %rd2;
+ ld.global.v2.u32 {%r10, %r11}, [%rd1]; ld.global.v2.u32 {%r12, %r13}, [%rd1+8]; ld.global.v2.u32 {%r14, %r15}, [%rd1+16];
+ ld.param.u64 %rd3, [scales]; mul.wide.u32 %rd4, %r1, 8; add.s64 %rd3, %rd3, %rd4; ld.global.v2.u32 {%r20, %r21}, [%rd3];
+ mov.b32 %f1, 0; mov.b32 %f2, 0; mov.b32 %f3, 0; mov.b32 %f4, 0;
+ )" + mma + R"(
+ ld.param.u64 %rd5, [out]; mul.wide.u32 %rd6, %r1, 16; add.s64 %rd5, %rd5, %rd6;
+ st.global.v4.f32 [%rd5], {%f1, %f2, %f3, %f4}; ret;
+})";
+}
+
+constexpr const char* kFp8Operands = " {%f1, %f2, %f3, %f4}, {%r10, %r11, %r12, %r13}, {%r14, %r15}, {%f1, %f2, %f3, %f4}";
+
+TEST(Machine, Fp8MatricesOnBothArchitectures) {
+  const Fp8Fragments in(5);
+  for (const char* card : {"gb10", "h200"}) {
+    for (const char* kind : {"", ".kind::f8f6f4"}) {
+      if (card[0] == 'h' && kind[0] != '\0') continue;
+      Bench bench(fp8_kernel(fmt::format("mma.sync.aligned{}.m16n8k32.row.col.f32.e4m3.e4m3.f32{};", kind, kFp8Operands)),
+                  card_options(card));
+      const u64 out = bench.upload(std::vector<float>(128, 0));
+      const u64 scales = bench.upload(std::vector<u32>(64, 0));
+      bench.launch("k", {1}, {32}, {bench.upload(in.registers), out, scales});
+      const std::vector<float> got = bench.download<float>(out, 128);
+      for (std::size_t i = 0; i < 128; ++i) {
+        const std::size_t lane = i / 4;
+        const std::size_t r = i % 4;
+        EXPECT_EQ(got[i], in.product(lane / 4 + (r >= 2 ? 8 : 0), lane % 4 * 2 + r % 2)) << card << " " << i;
+      }
+    }
+  }
+}
+
+TEST(Machine, BlockScalesComeFromTheSelectedBytesAndLanes) {
+  const Fp8Fragments in(6);
+  Numbers random(9);
+  // Two scale registers for each lane, all bytes different powers of two near 1.
+  std::vector<u32> scales(64, 0);
+  for (u32& s : scales) {
+    for (int byte = 0; byte < 4; ++byte) s |= static_cast<u32>(125 + random.below(5)) << (8 * byte);
+  }
+  for (u32 a_byte = 0; a_byte < 4; ++a_byte) {
+    for (u32 thread = 0; thread < 4; ++thread) {
+      const u32 a_thread = thread % 2;
+      const u32 b_byte = 3 - a_byte;
+      Bench bench(fp8_kernel(fmt::format(
+          "mma.sync.aligned.kind::mxf8f6f4.block_scale.scale_vec::1X.m16n8k32.row.col.f32.e4m3.e4m3.f32.ue8m0{},"
+          " %r20, {{{}, {}}}, %r21, {{{}, {}}};",
+          kFp8Operands, a_byte, a_thread, b_byte, thread)));
+      const u64 out = bench.upload(std::vector<float>(128, 0));
+      bench.launch("k", {1}, {32}, {bench.upload(in.registers), out, bench.upload(scales)});
+      const std::vector<float> got = bench.download<float>(out, 128);
+      for (std::size_t i = 0; i < 128; ++i) {
+        const std::size_t lane = i / 4;
+        const std::size_t r = i % 4;
+        const std::size_t row = lane / 4 + (r >= 2 ? 8 : 0);
+        const std::size_t column = lane % 4 * 2 + r % 2;
+        const std::size_t a_lane = row % 8 * 4 + 2 * a_thread + (row >= 8 ? 1 : 0);
+        const std::size_t b_lane = column * 4 + thread;
+        const auto exponent = [&](u32 scale, u32 byte) { return static_cast<int>((scale >> (8 * byte)) & 0xffU) - 127; };
+        const int power = exponent(scales[2 * a_lane], a_byte) + exponent(scales[2 * b_lane + 1], b_byte);
+        EXPECT_EQ(got[i], std::ldexp(in.product(row, column), power)) << i;
+      }
+    }
+  }
+}
+
+TEST(Machine, OneSeedMeansOneResult) {
+  // The order in which threads come is visible to this kernel.
+  const std::string text = ".global .align 4 .u32 turn;\n" + kernel(" atom.global.add.u32 %r4, [turn], 1; st.global.u32 [%o], %r4;");
+  const auto order = [&](u64 seed) {
+    Bench bench(text, card_options("gb10", seed));
+    const u64 out = bench.upload(std::vector<u32>(512, 0));
+    bench.machine.memory().fill(bench.module.find_variable("turn")->address, std::byte{0}, 4);
+    bench.launch("k", {2}, {256}, {out});
+    return bench.download<u32>(out, 512);
+  };
+  EXPECT_EQ(order(5), order(5));
+  EXPECT_NE(order(5), order(6));
+}
+
+TEST(Machine, CountsWhatItExecutes) {
+  Bench bench(kernel(" setp.lt.u32 %p1, %r3, 10; @%p1 add.u32 %r4, %t, 1; @%p1 add.f32 %r5, %r5, %r5;"));
+  const u64 out = bench.upload(std::vector<u32>{0});
+  const Statistics statistics = bench.launch("k", {3}, {32}, {out});
+  const auto lanes = [&](Class kind) { return statistics.lane_instructions[static_cast<std::size_t>(kind)]; };
+  EXPECT_EQ(lanes(Class::floating), 30U);
+  // mad, mul, add of the prologue, setp, and the guarded add on 10 lanes.
+  EXPECT_EQ(lanes(Class::integer), 3U * (4 * 32 + 10));
+}
+
+}  // namespace
+}  // namespace moesaic::emulator
