@@ -71,6 +71,9 @@ TEST_F(ReferenceLayer, FindsASliceOfKThatIsMissingInOneRow) {
 }
 
 TEST_F(ReferenceLayer, FindsTwoTokensWithEachOthersScales) {
+  // The first token is 16 times as large, so that the scales differ.
+  for (std::size_t i = 0; i < 128; ++i) tokens_.values[i] = encode_bf16(16 * decode_bf16(tokens_.values[i]));
+  trace_ = Plain{}.run(layer_, tokens_);
   EXPECT_EQ(first_failure(Plain{.swap_x = true}.run(layer_, tokens_)), "gate_up");
   EXPECT_EQ(first_failure(Plain{.swap_h = true}.run(layer_, tokens_)), "down");
   const auto a = static_cast<std::size_t>(trace_.routing.row.front());
@@ -93,8 +96,8 @@ TEST_F(ReferenceLayer, FindsTwoTokensWithEachOthersWeights) {
 }
 
 TEST_F(ReferenceLayer, FindsASlotThatIsMissing) {
-  const auto row = static_cast<std::size_t>(trace_.routing.row[3]);  // token 1, slot 1
-  for (std::size_t i = 0; i < 128; ++i) trace_.output[128 + i] -= trace_.routing.weight[3] * trace_.down[row * 128 + i];
+  const auto row = static_cast<std::size_t>(trace_.routing.row[2]);  // token 1, slot 0: at least half of the weight
+  for (std::size_t i = 0; i < 128; ++i) trace_.output[128 + i] -= trace_.routing.weight[2] * trace_.down[row * 128 + i];
   EXPECT_EQ(first_failure(), "output");
   EXPECT_EQ(stage("output").row, 1);
 }
@@ -296,6 +299,10 @@ TEST_F(ReferenceRouting, ASliceOfKMissingInOneLogit) {
 }
 
 TEST_F(ReferenceRouting, WeightsThatAreNotDividedByTheirSum) {
+  // Small logits, so that the chosen weights add up to well below 1.
+  for (std::uint16_t& value : layer_.router) value = encode_bf16(decode_bf16(value) / 16);
+  trace_ = Plain{}.run(layer_, tokens_);
+  EXPECT_EQ(first_failure(), "");
   layer_.renormalize = false;
   EXPECT_EQ(first_failure(), "weights");
 }
