@@ -37,13 +37,57 @@ u64 bits_of(T v) {
 
 /// Operands that are edges of some type, and random ones.
 std::vector<u64> operands_of(bool floating, std::size_t bytes) {
-  std::vector<u64> edges{0, 1, 2, 3, 7, 8, 15, 16, 31, 32, 33, 63, 64, 65, 127, 128, 255, 256, 0x7fff, 0x8000, 0xffff,
-                         0x7fffffff, 0x80000000, 0xffffffff, 0x7fffffffffffffff, 0x8000000000000000, ~u64{0}};
+  std::vector<u64> edges{0,
+                         1,
+                         2,
+                         3,
+                         7,
+                         8,
+                         15,
+                         16,
+                         31,
+                         32,
+                         33,
+                         63,
+                         64,
+                         65,
+                         127,
+                         128,
+                         255,
+                         256,
+                         0x7fff,
+                         0x8000,
+                         0xffff,
+                         0x7fffffff,
+                         0x80000000,
+                         0xffffffff,
+                         0x7fffffffffffffff,
+                         0x8000000000000000,
+                         ~u64{0}};
   if (floating && bytes == 4) {
-    for (const float f : {1.0F, -1.0F, 0.5F, 1.5F, 2.5F, -2.5F, 448.0F, 464.0F, 465.0F, 65504.0F, 65520.0F, 3.4e38F, 1e-38F,
-                          2147483648.0F, 4294967040.0F, -2147483648.0F, 9.3e18F, 0.99999994F, -0.0F,
-                          std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
-                          std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::denorm_min()}) {
+    for (const float f : {1.0F,
+                          -1.0F,
+                          0.5F,
+                          1.5F,
+                          2.5F,
+                          -2.5F,
+                          448.0F,
+                          464.0F,
+                          465.0F,
+                          65504.0F,
+                          65520.0F,
+                          3.4e38F,
+                          1e-38F,
+                          2147483648.0F,
+                          4294967040.0F,
+                          -2147483648.0F,
+                          9.3e18F,
+                          0.99999994F,
+                          -0.0F,
+                          std::numeric_limits<float>::infinity(),
+                          -std::numeric_limits<float>::infinity(),
+                          std::numeric_limits<float>::quiet_NaN(),
+                          std::numeric_limits<float>::denorm_min()}) {
       edges.push_back(bits_of(f));
     }
   }
@@ -126,8 +170,8 @@ void check(const std::string& instruction, Expected&& expected) {
     const u64 want = bits_of<D>(expected(value<A>(in.a[i]), value<B>(in.b[i]), value<C>(in.c[i])));
     if (out[i] == want) continue;
     ++shown;
-    ADD_FAILURE() << fmt::format("{}: a {:#x} b {:#x} c {:#x}: {:#x}, not {:#x}", instruction, in.a[i], in.b[i], in.c[i],
-                                 out[i], want);
+    ADD_FAILURE() << fmt::format("{}: a {:#x} b {:#x} c {:#x}: {:#x}, not {:#x}", instruction, in.a[i], in.b[i],
+                                 in.c[i], out[i], want);
   }
 }
 
@@ -137,8 +181,12 @@ void same(const std::string& instruction, F&& f) {
 }
 
 /// The NaN of f32 arithmetic.
-float nan32() { return std::bit_cast<float>(0x7fffffffU); }
-float arithmetic(float v) { return std::isnan(v) ? nan32() : v; }
+float nan32() {
+  return std::bit_cast<float>(0x7fffffffU);
+}
+float arithmetic(float v) {
+  return std::isnan(v) ? nan32() : v;
+}
 
 template <typename U, typename S, typename W>
 void integer_arithmetic(const std::string& u, const std::string& s) {
@@ -149,7 +197,8 @@ void integer_arithmetic(const std::string& u, const std::string& s) {
   same<U>("mul.hi." + u + " %d, %a, %b;", [](U a, U b, U) { return static_cast<U>(u128{a} * b >> kBits); });
   same<U>("mad.lo." + u + " %d, %a, %b, %c;", [](U a, U b, U c) { return static_cast<U>(u128{a} * b + c); });
   same<S>("mul.hi." + s + " %d, %a, %b;", [](S a, S b, S) { return static_cast<S>(s128{a} * b >> kBits); });
-  same<U>("div." + u + " %d, %a, %b;", [](U a, U b, U) { return b == 0 ? static_cast<U>(~U{0}) : static_cast<U>(a / b); });
+  same<U>("div." + u + " %d, %a, %b;",
+          [](U a, U b, U) { return b == 0 ? static_cast<U>(~U{0}) : static_cast<U>(a / b); });
   same<U>("rem." + u + " %d, %a, %b;", [](U a, U b, U) { return b == 0 ? a : static_cast<U>(a % b); });
   same<S>("div." + s + " %d, %a, %b;",
           [](S a, S b, S) { return b == 0 ? static_cast<S>(-1) : static_cast<S>(s128{a} / b); });
@@ -169,9 +218,8 @@ TEST(Instructions, IntegerArithmetic) {
   check<s64, s32, s32, s64>("mul.wide.s32 %d, %a, %b;", [](s32 a, s32 b, s64) { return s64{a} * b; });
   check<u64, s32, s32, u64>("mad.wide.s32 %d, %a, %b, %c;",
                             [](s32 a, s32 b, u64 c) { return static_cast<u64>(s64{a} * b) + c; });
-  same<s32>("add.sat.s32 %d, %a, %b;", [](s32 a, s32 b, s32) {
-    return static_cast<s32>(std::clamp<s64>(s64{a} + b, INT32_MIN, INT32_MAX));
-  });
+  same<s32>("add.sat.s32 %d, %a, %b;",
+            [](s32 a, s32 b, s32) { return static_cast<s32>(std::clamp<s64>(s64{a} + b, INT32_MIN, INT32_MAX)); });
   same<u32>("sad.u32 %d, %a, %b, %c;", [](u32 a, u32 b, u32 c) { return c + (a > b ? a - b : b - a); });
   same<u32>("dp4a.s32.s32 %d, %a, %b, %c;", [](u32 a, u32 b, u32 c) {
     for (int i = 0; i < 32; i += 8) {
@@ -182,15 +230,18 @@ TEST(Instructions, IntegerArithmetic) {
 }
 
 TEST(Instructions, Bits) {
-  check<u32, u64, u32, u32>("popc.b64 %d, %a;", [](u64 a, u32, u32) { return static_cast<u32>(__builtin_popcountll(a)); });
+  check<u32, u64, u32, u32>("popc.b64 %d, %a;",
+                            [](u64 a, u32, u32) { return static_cast<u32>(__builtin_popcountll(a)); });
   same<u32>("clz.b32 %d, %a;", [](u32 a, u32, u32) { return a == 0 ? 32U : static_cast<u32>(__builtin_clz(a)); });
   same<u32>("brev.b32 %d, %a;", [](u32 a, u32, u32) {
     u32 r = 0;
     for (int i = 0; i < 32; ++i) r |= ((a >> i) & 1U) << (31 - i);
     return r;
   });
-  same<u32>("bfind.u32 %d, %a;", [](u32 a, u32, u32) { return a == 0 ? ~0U : 31U - static_cast<u32>(__builtin_clz(a)); });
-  same<u32>("bfind.shiftamt.u32 %d, %a;", [](u32 a, u32, u32) { return a == 0 ? ~0U : static_cast<u32>(__builtin_clz(a)); });
+  same<u32>("bfind.u32 %d, %a;",
+            [](u32 a, u32, u32) { return a == 0 ? ~0U : 31U - static_cast<u32>(__builtin_clz(a)); });
+  same<u32>("bfind.shiftamt.u32 %d, %a;",
+            [](u32 a, u32, u32) { return a == 0 ? ~0U : static_cast<u32>(__builtin_clz(a)); });
   same<u32>("bfind.s32 %d, %a;", [](u32 a, u32, u32) {
     const u32 m = (a >> 31) != 0 ? ~a : a;
     return m == 0 ? ~0U : static_cast<u32>(std::floor(std::log2(static_cast<double>(m))));
@@ -249,7 +300,8 @@ TEST(Instructions, Bits) {
   });
   check<u64, u64, u32, u32>("shl.b64 %d, %a, %b;", [](u64 a, u32 b, u32) { return b > 63 ? 0 : a << b; });
   check<s32, s32, u32, u32>("shr.s32 %d, %a, %b;", [](s32 a, u32 b, u32) { return a >> (b > 31 ? 31 : b); });
-  check<u16, u16, u32, u32>("shr.u16 %d, %a, %b;", [](u16 a, u32 b, u32) { return static_cast<u16>(b > 15 ? 0 : a >> b); });
+  check<u16, u16, u32, u32>("shr.u16 %d, %a, %b;",
+                            [](u16 a, u32 b, u32) { return static_cast<u16>(b > 15 ? 0 : a >> b); });
   same<u64>("xor.b64 %d, %a, %b;", [](u64 a, u64 b, u64) { return a ^ b; });
   same<u16>("not.b16 %d, %a;", [](u16 a, u16, u16) { return static_cast<u16>(~a); });
 }
@@ -282,16 +334,15 @@ TEST(Instructions, FloatArithmetic) {
   same<float>("mul.f32 %d, %a, %b;", [](float a, float b, float) {
     return arithmetic(static_cast<float>(static_cast<double>(a) * static_cast<double>(b)));
   });
-  same<float>("fma.rn.f32 %d, %a, %b, %c;", [](float a, float b, float c) { return arithmetic(__builtin_fmaf(a, b, c)); });
+  same<float>("fma.rn.f32 %d, %a, %b, %c;",
+              [](float a, float b, float c) { return arithmetic(__builtin_fmaf(a, b, c)); });
   same<float>("div.rn.f32 %d, %a, %b;", [](float a, float b, float) {
     return arithmetic(static_cast<float>(static_cast<double>(a) / static_cast<double>(b)));
   });
-  same<float>("sqrt.rn.f32 %d, %a;", [](float a, float, float) {
-    return arithmetic(static_cast<float>(std::sqrt(static_cast<double>(a))));
-  });
-  same<float>("rcp.rn.f32 %d, %a;", [](float a, float, float) {
-    return arithmetic(static_cast<float>(1.0 / static_cast<double>(a)));
-  });
+  same<float>("sqrt.rn.f32 %d, %a;",
+              [](float a, float, float) { return arithmetic(static_cast<float>(std::sqrt(static_cast<double>(a)))); });
+  same<float>("rcp.rn.f32 %d, %a;",
+              [](float a, float, float) { return arithmetic(static_cast<float>(1.0 / static_cast<double>(a))); });
   same<float>("add.ftz.f32 %d, %a, %b;", [](float a, float b, float) {
     const auto ftz = [](float x) { return std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(0.0F, x) : x; };
     return arithmetic(ftz(ftz(a) + ftz(b)));
@@ -330,17 +381,20 @@ u16 nearest_code(long double exact, bool negative, Decode&& decode, u16 infinity
   }
   const auto below = static_cast<long double>(decode(low));
   // Past the largest finite value the next step counts as if the format went on.
-  const long double above = high == infinity ? below + (below - static_cast<long double>(decode(static_cast<u16>(low - 1))))
-                                             : static_cast<long double>(decode(high));
+  const long double above = high == infinity
+                                ? below + (below - static_cast<long double>(decode(static_cast<u16>(low - 1))))
+                                : static_cast<long double>(decode(high));
   const bool up = size - below > above - size || (size - below == above - size && (low & 1U) != 0);
   const auto code = static_cast<u16>(std::isinf(size) ? infinity : up ? high : low);
   return static_cast<u16>(code | (negative ? 0x8000U : 0U));
 }
 u16 nearest_f16(long double exact) {
-  return nearest_code(exact, std::signbit(exact), [](u16 c) { return decode_f16(c); }, 0x7c00, 0x7fff);
+  return nearest_code(
+      exact, std::signbit(exact), [](u16 c) { return decode_f16(c); }, 0x7c00, 0x7fff);
 }
 u16 nearest_bf16(long double exact) {
-  return nearest_code(exact, std::signbit(exact), [](u16 c) { return decode_bf16(c); }, 0x7f80, 0x7fff);
+  return nearest_code(
+      exact, std::signbit(exact), [](u16 c) { return decode_bf16(c); }, 0x7f80, 0x7fff);
 }
 
 TEST(Instructions, HalfArithmetic) {
@@ -369,30 +423,33 @@ TEST(Instructions, Conversions) {
   check<s64, s32, u32, u32>(cvt("s64.s32"), [](s32 a, u32, u32) { return s64{a}; });
   check<u64, u32, u32, u32>(cvt("u64.u32"), [](u32 a, u32, u32) { return u64{a}; });
   check<u32, u16, u32, u32>(cvt("u32.u16"), [](u16 a, u32, u32) { return u32{a}; });
-  check<u32, u32, u32, u32>(cvt("s32.s8"), [](u32 a, u32, u32) { return static_cast<u32>(s32{static_cast<std::int8_t>(a)}); });
-  check<s32, s64, u32, u32>(cvt("sat.s32.s64"), [](s64 a, u32, u32) {
-    return static_cast<s32>(std::clamp<s64>(a, INT32_MIN, INT32_MAX));
-  });
+  check<u32, u32, u32, u32>(cvt("s32.s8"),
+                            [](u32 a, u32, u32) { return static_cast<u32>(s32{static_cast<std::int8_t>(a)}); });
+  check<s32, s64, u32, u32>(cvt("sat.s32.s64"),
+                            [](s64 a, u32, u32) { return static_cast<s32>(std::clamp<s64>(a, INT32_MIN, INT32_MAX)); });
   check<s32, float, u32, u32>(cvt("rni.s32.f32"), [](float a, u32, u32) {
     return to_integer<s32>(std::nearbyint(static_cast<double>(a)), false);
   });
-  check<u32, float, u32, u32>(cvt("rzi.u32.f32"), [](float a, u32, u32) {
-    return to_integer<u32>(std::trunc(static_cast<double>(a)), false);
-  });
-  check<s64, float, u32, u32>(cvt("rmi.s64.f32"), [](float a, u32, u32) {
-    return to_integer<s64>(std::floor(static_cast<double>(a)), true);
-  });
-  check<s32, double, u32, u32>(cvt("rpi.s32.f64"), [](double a, u32, u32) { return to_integer<s32>(std::ceil(a), true); });
+  check<u32, float, u32, u32>(
+      cvt("rzi.u32.f32"), [](float a, u32, u32) { return to_integer<u32>(std::trunc(static_cast<double>(a)), false); });
+  check<s64, float, u32, u32>(
+      cvt("rmi.s64.f32"), [](float a, u32, u32) { return to_integer<s64>(std::floor(static_cast<double>(a)), true); });
+  check<s32, double, u32, u32>(cvt("rpi.s32.f64"),
+                               [](double a, u32, u32) { return to_integer<s32>(std::ceil(a), true); });
   check<float, s32, u32, u32>(cvt("rn.f32.s32"), [](s32 a, u32, u32) { return static_cast<float>(a); });
   check<float, u64, u32, u32>(cvt("rn.f32.u64"), [](u64 a, u32, u32) { return static_cast<float>(a); });
   check<float, u64, u32, u32>(cvt("rz.f32.u64"), [](u64 a, u32, u32) {
     const int extra = a == 0 ? 0 : std::max(0, 64 - __builtin_clzll(a) - 24);
     return static_cast<float>(a >> extra << extra);
   });
-  check<float, double, u32, u32>(cvt("rn.f32.f64"), [](double a, u32, u32) { return arithmetic(static_cast<float>(a)); });
-  check<u16, s32, u32, u32>(cvt("rn.f16.s32"), [](s32 a, u32, u32) { return nearest_f16(static_cast<long double>(a)); });
-  check<u16, float, u32, u32>(cvt("rn.f16.f32"), [](float a, u32, u32) { return nearest_f16(static_cast<long double>(a)); });
-  check<u16, float, u32, u32>(cvt("rn.bf16.f32"), [](float a, u32, u32) { return nearest_bf16(static_cast<long double>(a)); });
+  check<float, double, u32, u32>(cvt("rn.f32.f64"),
+                                 [](double a, u32, u32) { return arithmetic(static_cast<float>(a)); });
+  check<u16, s32, u32, u32>(cvt("rn.f16.s32"),
+                            [](s32 a, u32, u32) { return nearest_f16(static_cast<long double>(a)); });
+  check<u16, float, u32, u32>(cvt("rn.f16.f32"),
+                              [](float a, u32, u32) { return nearest_f16(static_cast<long double>(a)); });
+  check<u16, float, u32, u32>(cvt("rn.bf16.f32"),
+                              [](float a, u32, u32) { return nearest_bf16(static_cast<long double>(a)); });
   check<u32, u16, u32, u32>(cvt("f32.bf16"), [](u16 a, u32, u32) { return u32{a} << 16; });
   check<float, u16, u32, u32>(cvt("f32.f16"), [](u16 a, u32, u32) { return arithmetic(decode_f16(a)); });
   check<u32, float, float, u32>("cvt.rn.bf16x2.f32 %d, %a, %b;", [](float a, float b, u32) {
@@ -405,8 +462,10 @@ std::uint8_t nearest_e4m3(float v) {
   if (std::isnan(v)) return 0x7f;
   int best = 0;
   for (int code = 1; code < 0x7f; ++code) {
-    const double here = std::fabs(std::fabs(static_cast<double>(v)) - static_cast<double>(decode_e4m3(static_cast<std::uint8_t>(code))));
-    const double there = std::fabs(std::fabs(static_cast<double>(v)) - static_cast<double>(decode_e4m3(static_cast<std::uint8_t>(best))));
+    const double here = std::fabs(std::fabs(static_cast<double>(v)) -
+                                  static_cast<double>(decode_e4m3(static_cast<std::uint8_t>(code))));
+    const double there = std::fabs(std::fabs(static_cast<double>(v)) -
+                                   static_cast<double>(decode_e4m3(static_cast<std::uint8_t>(best))));
     if (here < there || (here == there && code % 2 == 0)) best = code;
   }
   return static_cast<std::uint8_t>((std::isinf(v) ? 0x7e : best) | (std::signbit(v) ? 0x80 : 0));
@@ -417,7 +476,9 @@ TEST(Instructions, Fp8Conversions) {
     return static_cast<u16>(nearest_e4m3(a) << 8 | nearest_e4m3(b));
   });
   check<u32, u16, u32, u32>("cvt.rn.f16x2.e4m3x2 %d, %a;", [](u16 a, u32, u32) {
-    const auto half = [](u16 code) { return nearest_f16(static_cast<long double>(decode_e4m3(static_cast<std::uint8_t>(code)))); };
+    const auto half = [](u16 code) {
+      return nearest_f16(static_cast<long double>(decode_e4m3(static_cast<std::uint8_t>(code))));
+    };
     return u32{half(static_cast<u16>(a >> 8))} << 16 | half(a);
   });
 }

@@ -100,11 +100,12 @@ TEST(Machine, ShufflesFollowTheIsa) {
     for (u32 mode = 0; mode < 4; ++mode) {
       for (const u32 by : {0U, 1U, 3U, 17U}) {
         const u32 control = segments | (mode == 0 ? 0 : 31);
-        const std::vector<u32> got = run(
-            fmt::format(" mul.lo.u32 %r4, %t, 10; shfl.sync.{}.b32 %r5|%p1, %r4, {}, {}, -1; selp.u32 %r6, 1000, 0, %p1;"
-                        " add.u32 %r5, %r5, %r6; st.global.u32 [%o], %r5;",
-                        modes[mode], by, control),
-            1, 32);
+        const std::vector<u32> got =
+            run(fmt::format(
+                    " mul.lo.u32 %r4, %t, 10; shfl.sync.{}.b32 %r5|%p1, %r4, {}, {}, -1; selp.u32 %r6, 1000, 0, %p1;"
+                    " add.u32 %r5, %r5, %r6; st.global.u32 [%o], %r5;",
+                    modes[mode], by, control),
+                1, 32);
         for (u32 lane = 0; lane < 32; ++lane) {
           const int base = static_cast<int>(lane / width * width);
           const int place = static_cast<int>(lane % width);
@@ -113,7 +114,8 @@ TEST(Machine, ShufflesFollowTheIsa) {
           if (mode == 1) source = place + static_cast<int>(by);
           if (mode == 2) source = static_cast<int>(lane ^ by) - base;
           if (mode == 3) source = static_cast<int>(by % width);
-          const bool valid = mode == 2 ? source < static_cast<int>(width) : source >= 0 && source < static_cast<int>(width);
+          const bool valid =
+              mode == 2 ? source < static_cast<int>(width) : source >= 0 && source < static_cast<int>(width);
           const u32 from = valid ? static_cast<u32>(base + source) : lane;
           EXPECT_EQ(got[lane], 10 * from + (valid ? 1000 : 0)) << modes[mode] << " by " << by << " lane " << lane;
         }
@@ -132,7 +134,8 @@ TEST(Machine, WarpsVoteElectAndReduce) {
  shl.b32 %r6, %r6, 16; or.b32 %r4, %r4, %r6; add.u32 %r4, %r4, %r7; popc.b32 %r9, %r9; add.u32 %r4, %r4, %r9;
  st.global.u32 [%o], %r4;)",
                                    1, 32);
-  for (u32 lane = 0; lane < 32; ++lane) EXPECT_EQ(got[lane], (496U << 16 | 20U << 8 | 2U | (lane == 0 ? 4U : 0U)) + 31 + 4);
+  for (u32 lane = 0; lane < 32; ++lane)
+    EXPECT_EQ(got[lane], (496U << 16 | 20U << 8 | 2U | (lane == 0 ? 4U : 0U)) + 31 + 4);
 }
 
 TEST(Machine, BarriersOfTheBlockReduceAndCount) {
@@ -173,7 +176,8 @@ TEST(Machine, ReadsParametersLocalsAndConstantsByGenericAddresses) {
 .const .align 4 .u32 table[4] = {10, 20, 30, 40};
 .visible .entry k(.param .u64 out, .param .align 64 .b8 block[128]) {
  .local .align 4 .b8 stack[32];
-)" + std::string(kPrologue) + R"(
+)" + std::string(kPrologue) +
+                           R"(
  mov.b64 %rd3, block; cvta.param.u64 %rd3, %rd3; add.s64 %rd3, %rd3, 68; ld.u32 %r4, [%rd3];
  mov.u64 %rd4, stack; cvta.local.u64 %rd5, %rd4; and.b32 %r5, %r3, 3; mul.wide.u32 %rd6, %r5, 4;
  add.s64 %rd7, %rd4, %rd6; st.local.u32 [%rd7], %r3; add.s64 %rd8, %rd5, %rd6; ld.u32 %r6, [%rd8];
@@ -272,8 +276,11 @@ TEST(Machine, ARingOfTensorCopiesDeliversEveryTileUnderEverySeed) {
     parameters[16] = out;
     parameters[17] = kTiles;
     const Kernel& k = *bench.module.find_kernel("k");
-    const Statistics statistics = bench.machine.launch(
-        k, Launch{.grid = {}, .block = {96}, .dynamic_shared_bytes = 0, .parameters = std::as_bytes(std::span(parameters)).first(k.parameter_bytes)});
+    const Statistics statistics =
+        bench.machine.launch(k, Launch{.grid = {},
+                                       .block = {96},
+                                       .dynamic_shared_bytes = 0,
+                                       .parameters = std::as_bytes(std::span(parameters)).first(k.parameter_bytes)});
     EXPECT_EQ(bench.download<u32>(out, 64), expected) << "seed " << seed;
     EXPECT_EQ(statistics.copied_bytes, u64{kTiles} * 2048);
   }
@@ -366,21 +373,24 @@ std::string fp8_kernel(const std::string& mma) {
  ld.global.v2.u32 {%r10, %r11}, [%rd1]; ld.global.v2.u32 {%r12, %r13}, [%rd1+8]; ld.global.v2.u32 {%r14, %r15}, [%rd1+16];
  ld.param.u64 %rd3, [scales]; mul.wide.u32 %rd4, %r1, 8; add.s64 %rd3, %rd3, %rd4; ld.global.v2.u32 {%r20, %r21}, [%rd3];
  mov.b32 %f1, 0; mov.b32 %f2, 0; mov.b32 %f3, 0; mov.b32 %f4, 0;
- )" + mma + R"(
+ )" + mma +
+         R"(
  ld.param.u64 %rd5, [out]; mul.wide.u32 %rd6, %r1, 16; add.s64 %rd5, %rd5, %rd6;
  st.global.v4.f32 [%rd5], {%f1, %f2, %f3, %f4}; ret;
 })";
 }
 
-constexpr const char* kFp8Operands = " {%f1, %f2, %f3, %f4}, {%r10, %r11, %r12, %r13}, {%r14, %r15}, {%f1, %f2, %f3, %f4}";
+constexpr const char* kFp8Operands =
+    " {%f1, %f2, %f3, %f4}, {%r10, %r11, %r12, %r13}, {%r14, %r15}, {%f1, %f2, %f3, %f4}";
 
 TEST(Machine, Fp8MatricesOnBothArchitectures) {
   const Fp8Fragments in(5);
   for (const char* card : {"gb10", "h200"}) {
     for (const char* kind : {"", ".kind::f8f6f4"}) {
       if (card[0] == 'h' && kind[0] != '\0') continue;
-      Bench bench(fp8_kernel(fmt::format("mma.sync.aligned{}.m16n8k32.row.col.f32.e4m3.e4m3.f32{};", kind, kFp8Operands)),
-                  card_options(card));
+      Bench bench(
+          fp8_kernel(fmt::format("mma.sync.aligned{}.m16n8k32.row.col.f32.e4m3.e4m3.f32{};", kind, kFp8Operands)),
+          card_options(card));
       const u64 out = bench.upload(std::vector<float>(128, 0));
       const u64 scales = bench.upload(std::vector<u32>(64, 0));
       bench.launch("k", {1}, {32}, {bench.upload(in.registers), out, scales});
@@ -420,7 +430,9 @@ TEST(Machine, BlockScalesComeFromTheSelectedBytesAndLanes) {
         const std::size_t column = lane % 4 * 2 + r % 2;
         const std::size_t a_lane = row % 8 * 4 + 2 * a_thread + (row >= 8 ? 1 : 0);
         const std::size_t b_lane = column * 4 + thread;
-        const auto exponent = [&](u32 scale, u32 byte) { return static_cast<int>((scale >> (8 * byte)) & 0xffU) - 127; };
+        const auto exponent = [&](u32 scale, u32 byte) {
+          return static_cast<int>((scale >> (8 * byte)) & 0xffU) - 127;
+        };
         const int power = exponent(scales[2 * a_lane], a_byte) + exponent(scales[2 * b_lane + 1], b_byte);
         EXPECT_EQ(got[i], std::ldexp(in.product(row, column), power)) << i;
       }
@@ -430,7 +442,8 @@ TEST(Machine, BlockScalesComeFromTheSelectedBytesAndLanes) {
 
 TEST(Machine, OneSeedMeansOneResult) {
   // The order in which threads come is visible to this kernel.
-  const std::string text = ".global .align 4 .u32 turn;\n" + kernel(" atom.global.add.u32 %r4, [turn], 1; st.global.u32 [%o], %r4;");
+  const std::string text =
+      ".global .align 4 .u32 turn;\n" + kernel(" atom.global.add.u32 %r4, [turn], 1; st.global.u32 [%o], %r4;");
   const auto order = [&](u64 seed) {
     Bench bench(text, card_options("gb10", seed));
     const u64 out = bench.upload(std::vector<u32>(512, 0));

@@ -10,9 +10,13 @@ namespace {
 
 constexpr const char* kHeader = ".version 9.0\n.target sm_120f\n.address_size 64\n";
 
-std::string kernel(const std::string& body) { return std::string(kHeader) + ".visible .entry k()\n{\n" + body + "}\n"; }
+std::string kernel(const std::string& body) {
+  return std::string(kHeader) + ".visible .entry k()\n{\n" + body + "}\n";
+}
 
-Options options() { return Options{.card = *find_device("gb10"), .host_threads = 1}; }
+Options options() {
+  return Options{.card = *find_device("gb10"), .host_threads = 1};
+}
 
 /// Where the error of a text lies; {0, 0} when it loads.
 ptx::Position position_of_error(const std::string& text) {
@@ -117,7 +121,9 @@ TEST(PtxParser, NamesLiveInTheirBlocks) {
   expect_error_at(kernel("{ .reg .b32 %a; }\n mov.b32 %a, 0;\n"), 7, 10);
   expect_error_at(kernel("{ l: }\n bra l;\n"), 7, 6);
   EXPECT_EQ(position_of_error(kernel("{ .reg .b32 %a; bra l; l: mov.b32 %a, 0; }\n"
-                                     "{ .reg .b64 %a; bra l; l: mov.b64 %a, 0; }\n")).line, 0U);
+                                     "{ .reg .b64 %a; bra l; l: mov.b64 %a, 0; }\n"))
+                .line,
+            0U);
   EXPECT_EQ(position_of_error(kernel(".reg .b32 %a; { { .reg .b32 %b; mov.b32 %b, %a; } } ret;")).line, 0U);
 }
 

@@ -9,11 +9,11 @@
 namespace moesaic::emulator {
 namespace {
 
-constexpr std::uint32_t kQuantum = 64;         // most instructions of a warp before another is chosen
-constexpr std::uint64_t kStallSteps = 5'000;   // without an effect: let other blocks run
-constexpr std::uint32_t kTimeOutOdds = 64;     // one of so many turns ends a wait for a phase early
-constexpr std::uint32_t kUsualDelay = 256;     // steps until a copy happens...
-constexpr std::uint32_t kLongDelay = 8192;     // ...or for one in kLongDelayOdds
+constexpr std::uint32_t kQuantum = 64;        // most instructions of a warp before another is chosen
+constexpr std::uint64_t kStallSteps = 5'000;  // without an effect: let other blocks run
+constexpr std::uint32_t kTimeOutOdds = 64;    // one of so many turns ends a wait for a phase early
+constexpr std::uint32_t kUsualDelay = 256;    // steps until a copy happens...
+constexpr std::uint32_t kLongDelay = 8192;    // ...or for one in kLongDelayOdds
 constexpr std::uint32_t kLongDelayOdds = 8;
 constexpr std::uint64_t kLaunchStride = 0x9e3779b97f4a7c15U;
 
@@ -152,7 +152,7 @@ void Block::resolve_standstill() {
     step_ = std::max(step_, first->due);
     return;
   }
-  const bool in_vain = effects_at_time_out_ == effects_ && polls_at_time_out_ == polls_;
+  if (effects_at_time_out_ == effects_ && polls_at_time_out_ == polls_) report_deadlock();
   effects_at_time_out_ = effects_;
   polls_at_time_out_ = polls_;
   bool any = false;
@@ -164,7 +164,7 @@ void Block::resolve_standstill() {
       any = true;
     }
   }
-  if (!any || in_vain) report_deadlock();
+  if (!any) report_deadlock();
 }
 
 void Block::time_out_one() {

@@ -146,7 +146,7 @@ class Block {
   std::uint64_t effects_ = 0;
   std::uint64_t polls_ = 0;
   std::uint64_t effects_seen_ = 0;    // when progress was last looked for
-  std::uint64_t step_of_stall_ = 0;      // when a stall was last reported
+  std::uint64_t step_of_stall_ = 0;   // when a stall was last reported
   std::uint64_t step_of_effect_ = 0;  // when it was last found
   std::uint64_t effects_at_time_out_ = ~std::uint64_t{0};
   std::uint64_t polls_at_time_out_ = 0;

@@ -83,7 +83,7 @@ Flow barrier_reduce(Warp& warp, const Instruction& instruction, Lanes active) {
 /// The mbarrier that a lane's address operand (slots `at` and the next) names.
 Mbarrier& mbarrier_at(Warp& warp, const Instruction& instruction, Slot base, Slot offset, int lane) {
   const std::uint64_t address = warp.in(base)[lane] + warp.in(offset)[lane];
-  const std::uint32_t at = warp.shared_address(instruction, instruction.row->access.space, address, 8, lane);
+  const std::uint32_t at = warp.shared_address(instruction, instruction.row->access.space, address, 8, 8, lane);
   Mbarrier* barrier = warp.block.find_mbarrier(at);
   if (barrier == nullptr) {
     warp.fail(Fault::Kind::invalid, instruction, Lanes{1} << lane, fmt::format("there is no mbarrier at {:#x}", at));
@@ -107,7 +107,7 @@ Flow mbarrier_init(Warp& warp, const Instruction& instruction, Lanes active) {
   const Slot* op = instruction.operands;
   for_lanes(active, [&](int lane) {
     const std::uint64_t address = warp.in(op[0])[lane] + warp.in(op[1])[lane];
-    const std::uint32_t at = warp.shared_address(instruction, instruction.row->access.space, address, 8, lane);
+    const std::uint32_t at = warp.shared_address(instruction, instruction.row->access.space, address, 8, 8, lane);
     const auto count = static_cast<std::int64_t>(warp.in(op[2])[lane] & 0xffffffffU);
     if (count < 1 || count > Mbarrier::kMaxCount) {
       warp.fail(Fault::Kind::invalid, instruction, Lanes{1} << lane,

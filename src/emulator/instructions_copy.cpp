@@ -11,18 +11,8 @@ namespace {
 
 using ptx::Space;
 
-std::uint32_t destination(Warp& warp, const Instruction& instruction, std::uint64_t address, std::uint32_t bytes,
-                          std::uint32_t alignment, int lane) {
-  const std::uint32_t to = warp.shared_address(instruction, Space::shared, address, bytes, lane);
-  if (to % alignment != 0) {
-    warp.fail(Fault::Kind::misaligned, instruction, Lanes{1} << lane,
-              fmt::format("destination {:#x} in shared memory is not a multiple of {}", to, alignment));
-  }
-  return to;
-}
-
 std::uint32_t mbarrier_of(Warp& warp, const Instruction& instruction, std::uint64_t address, int lane) {
-  const std::uint32_t at = destination(warp, instruction, address, 8, 8, lane);
+  const std::uint32_t at = warp.shared_address(instruction, Space::shared, address, 8, 8, lane);
   if (warp.block.find_mbarrier(at) == nullptr) {
     warp.fail(Fault::Kind::invalid, instruction, Lanes{1} << lane, fmt::format("there is no mbarrier at {:#x}", at));
   }
@@ -41,7 +31,8 @@ Flow bulk_copy(Warp& warp, const Instruction& instruction, Lanes active) {
     }
     Copy copy{.from = from, .bytes = bytes, .instruction = &instruction, .warp = warp.index, .lane = lane};
     if (bytes != 0) {
-      copy.to = destination(warp, instruction, warp.in(op[0])[lane] + warp.in(op[1])[lane], bytes, 16, lane);
+      copy.to =
+          warp.shared_address(instruction, Space::shared, warp.in(op[0])[lane] + warp.in(op[1])[lane], bytes, 16, lane);
     }
     copy.mbarrier = mbarrier_of(warp, instruction, warp.in(op[5])[lane] + warp.in(op[6])[lane], lane);
     warp.block.issue(std::move(copy));
@@ -75,7 +66,8 @@ Flow tensor_copy(Warp& warp, const Instruction& instruction, Lanes active) {
     copy.map = read_map(warp, instruction, warp.in(op[2])[lane] + warp.in(op[3])[lane], kRank, lane);
     for (std::size_t d = 0; d < kRank; ++d) copy.start[d] = static_cast<std::int32_t>(warp.in(op[4 + d])[lane]);
     const std::uint32_t span = box_rows(*copy.map) * row_pitch(*copy.map);
-    copy.to = destination(warp, instruction, warp.in(op[0])[lane] + warp.in(op[1])[lane], span, 128, lane);
+    copy.to =
+        warp.shared_address(instruction, Space::shared, warp.in(op[0])[lane] + warp.in(op[1])[lane], span, 128, lane);
     copy.mbarrier = mbarrier_of(warp, instruction, warp.in(op[4 + kRank])[lane] + warp.in(op[5 + kRank])[lane], lane);
     warp.block.issue(std::move(copy));
   });

@@ -241,11 +241,15 @@ std::byte* Warp::writable(const Instruction& instruction, ptx::Space space, std:
 }
 
 std::uint32_t Warp::shared_address(const Instruction& instruction, ptx::Space space, std::uint64_t address,
-                                   std::uint32_t bytes, int lane) {
+                                   std::uint32_t bytes, std::uint32_t alignment, int lane) {
   const std::uint64_t offset = space == ptx::Space::generic ? address - kSharedWindow : address & 0xffffffffU;
   if (offset >= kWindowBytes) {
     fail(Fault::Kind::invalid, instruction, Lanes{1} << lane,
          fmt::format("generic address {:#x} is not in shared memory", address));
+  }
+  if (offset % alignment != 0) {
+    fail(Fault::Kind::misaligned, instruction, Lanes{1} << lane,
+         fmt::format("address {:#x} in shared memory is not a multiple of {}", offset, alignment));
   }
   window(instruction, ptx::Space::shared, offset, bytes, lane);
   return static_cast<std::uint32_t>(offset);

@@ -31,8 +31,8 @@ struct Fragment {
   Lanes lanes = 0;
   Wait wait = Wait::nothing;
   bool parity = false;
-  bool released = false;  ///< the wait is over (a phase: without it); the instruction runs once more to finish
-  bool yielded = false;   ///< others go first
+  bool released = false;   ///< the wait is over (a phase: without it); the instruction runs once more to finish
+  bool yielded = false;    ///< others go first
   std::uint32_t turn = 0;  ///< instructions since others last went first
   std::uint32_t waits_on = 0;
   std::uint32_t expected = 0;  ///< threads, at a barrier; 0: all of the block
@@ -96,9 +96,10 @@ class Warp {
                       int lane);
   /// Likewise for global memory, whatever the alignment.
   std::byte* global(const Instruction& instruction, std::uint64_t address, std::uint32_t bytes, int lane);
-  /// The address in its window that `address` means, when it must be in shared memory; checked like access().
+  /// The address in its window that `address` means, when it must be in shared memory; checked like access() but for
+  /// an alignment of its own.
   std::uint32_t shared_address(const Instruction& instruction, ptx::Space space, std::uint64_t address,
-                               std::uint32_t bytes, int lane);
+                               std::uint32_t bytes, std::uint32_t alignment, int lane);
 
   [[noreturn]] void fail(Fault::Kind kind, const Instruction& instruction, Lanes lanes, const std::string& what) const;
 
