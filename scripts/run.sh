@@ -26,3 +26,5 @@ $moesaic run $demo --check
 echo
 echo "== The same layer on an emulated NVIDIA GB10: a CPU runs the very GPU code that ships, bit for bit"
 $moesaic run $demo --device emulated:gb10 --tokens 4 --check
+echo
+echo "== The program that the last lines call moesaic is $moesaic ($moesaic --help)"
