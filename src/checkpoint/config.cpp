@@ -4,8 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <ranges>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "checkpoint/json.hpp"
 #include "spec/error.hpp"
@@ -83,9 +84,10 @@ const Architecture& find_architecture(const Section& config) {
   const auto* found = std::ranges::find_if(
       kArchitectures, [&](const Architecture& a) { return type != nullptr && *type == Json(a.model_type); });
   if (found != kArchitectures.end()) return *found;
-  throw config.fail("model_type",
-                    fmt::format("is {}; supported: {}", type ? Section::shown(*type) : "missing",
-                                fmt::join(kArchitectures | std::views::transform(&Architecture::model_type), ", ")));
+  std::vector<std::string_view> supported;
+  for (const Architecture& architecture : kArchitectures) supported.push_back(architecture.model_type);
+  throw config.fail("model_type", fmt::format("is {}; supported: {}", type ? Section::shown(*type) : "missing",
+                                              fmt::join(supported, ", ")));
 }
 
 int expert_count(const Section& config, const Architecture& architecture) {
