@@ -284,7 +284,7 @@ TEST_F(EmulatedDriver, StaleHandlesAreNoticed) {
 
 TEST_F(EmulatedDriver, RefusesModulesThatAreNone) {
   CUmodule module = nullptr;
-  EXPECT_EQ(DRIVER(cuModuleLoadData)(&module, "this is no PTX"), CUDA_ERROR_INVALID_PTX);
+  EXPECT_EQ(DRIVER(cuModuleLoadData)(&module, "this is no PTX"), CUDA_ERROR_INVALID_IMAGE);
   EXPECT_NE(last_fault(), "");
   EXPECT_EQ(DRIVER(cuModuleLoadData)(&module,
                                      "\x7f"

@@ -30,7 +30,7 @@ struct Expected {
 };
 
 /// Runs a body on 64 threads under several seeds; it must fault as expected each time.
-void expect_fault(const std::string& body, const Expected& expected, std::uint64_t spin_limit = 100'000) {
+void expect_fault(const std::string& body, const Expected& expected, std::uint64_t spin_limit = 1'000'000) {
   for (u64 seed = 1; seed <= 5; ++seed) {
     Options options = card_options("gb10", seed);
     options.spin_limit = spin_limit;
@@ -92,18 +92,19 @@ TEST(Faults, MatrixRowsAndCopiesAreAligned) {
  mov.u32 %r1, %tid.x; setp.ne.u32 %p1, %r1, 0; @%p1 exit; mov.u32 %r2, tile; mov.u32 %r3, bar;
  mbarrier.init.shared.b64 [%r3], 1; mov.b64 %rd1, map; cvta.param.u64 %rd1, %rd1; mov.u32 %r4, 0;
 )";
-  const auto copy = [&](const char* to, const char* map, const char* y, const char* barrier) {
-    return init +
-           fmt::format(
-               " cp.async.bulk.tensor.2d.shared::cta.global.mbarrier::complete_tx::bytes [{}], [{}, {{0, {}}}], [{}];\n"
-               " WAIT: mbarrier.try_wait.parity.shared.b64 %p2, [%r3], 0; @!%p2 bra WAIT;",
-               to, map, y, barrier);
+  const auto copy = [&](const char* to, const char* map, const char* y, const char* barrier, int x = 0) {
+    return init + fmt::format(
+                      " cp.async.bulk.tensor.2d.shared::cta.global.mbarrier::complete_tx::bytes [{}], [{}, {{{}, "
+                      "{}}}], [{}];\n"
+                      " WAIT: mbarrier.try_wait.parity.shared.b64 %p2, [%r3], 0; @!%p2 bra WAIT;",
+                      to, map, x, y, barrier);
   };
   expect_fault(copy("%r2+64", "%rd1", "0", "%r3"), {Kind::misaligned, 9, "multiple of 128"});
   expect_fault(copy("%r2", "%rd1+32", "0", "%r3"), {Kind::misaligned, 9, "64"});
   expect_fault(copy("%r2", "%rd1", "0", "%r3+4"), {Kind::misaligned, 9, "multiple of 8"});
   expect_fault(copy("%r2+1152", "%rd1", "0", "%r3"), {Kind::out_of_bounds, 9, "shared"});
   expect_fault(copy("%r2", "%rd1", "0", "%r2"), {Kind::invalid, 9, "no mbarrier"});
+  expect_fault(copy("%r2", "%rd1", "0", "%r3", 7), {Kind::invalid, 9, "no multiple of 16 bytes"});
   // The tensor that the map describes ends after its allocation: seen when the copy happens.
   expect_fault(init +
                    " mov.u32 %r5, 1;\n"
@@ -135,6 +136,19 @@ WAIT: mbarrier.try_wait.parity.shared.b64 %p2, [%r3], 0; @!%p2 bra WAIT;)",
       "\n mov.u32 %r1, %laneid; setp.lt.u32 %p1, %r1, 16; @%p1 bra LOW;\n bar.sync 0; bra END;\n"
       "LOW: bar.warp.sync -1; bra END;\nEND:",
       {Kind::deadlock, 0, "waits for lanes 0xffff0000"});
+}
+
+TEST(Faults, GivingUpAWaitIsNoDeadlock) {
+  Bench bench(kernel(R"(
+ mov.u32 %r1, %tid.x; mov.u32 %r3, bar; mov.u32 %r4, 0; setp.ne.u32 %p1, %r1, 0;
+ @!%p1 mbarrier.init.shared.b64 [%r3], 1; bar.sync 0;
+WAIT: mbarrier.try_wait.parity.shared.b64 %p2, [%r3], 0; add.u32 %r4, %r4, 1; setp.lt.and.u32 %p2, %r4, 1000, !%p2;
+ @%p2 bra WAIT;
+ ld.param.u64 %rd1, [buf]; mul.wide.u32 %rd2, %r1, 4; add.s64 %rd1, %rd1, %rd2; st.global.u32 [%rd1], %r4;)"));
+  std::vector<u64> parameters(24, 0);
+  parameters[0] = bench.upload(std::vector<u32>(64, 1));
+  bench.launch("k", {1}, {64}, parameters);
+  EXPECT_EQ(bench.download<u32>(parameters[0], 64), std::vector<u32>(64, 1000));
 }
 
 TEST(Faults, ASpinThatNothingEndsIsALivelock) {

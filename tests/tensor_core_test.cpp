@@ -49,6 +49,8 @@ Term take_apart_f32(float value) {
   return take_apart(std::bit_cast<std::uint32_t>(value), 8, 23, true);
 }
 
+constexpr int kNothing = -100000;
+
 Term times(const Term& a, const Term& b, int scale = 0) {
   Term product{.kind = Class::kFinite,
                .negative = a.negative != b.negative,
@@ -59,6 +61,7 @@ Term times(const Term& a, const Term& b, int scale = 0) {
   if (a.kind == Class::kInfinite || b.kind == Class::kInfinite) product.kind = Class::kInfinite;
   if (product.kind == Class::kInfinite && (zero(a) || zero(b))) product.kind = Class::kNan;
   if (a.kind == Class::kNan || b.kind == Class::kNan) product.kind = Class::kNan;
+  if (product.significand == 0) product.exponent = kNothing;  // nothing is aligned to a product of zero
   return product;
 }
 
@@ -72,11 +75,11 @@ struct Sum {
 Sum fused(const std::vector<Term>& terms) {
   Sum result;
   int signs_of_infinities = 0;  // 1: plus, 2: minus
-  int top = -100000;
+  int top = kNothing;
   for (const Term& term : terms) {
     if (term.kind == Class::kNan) return {.kind = Class::kNan};
     if (term.kind == Class::kInfinite) signs_of_infinities |= term.negative ? 2 : 1;
-    if (term.significand != 0) top = std::max(top, term.exponent);
+    top = std::max(top, term.exponent);
   }
   if (signs_of_infinities == 3) return {.kind = Class::kNan};
   if (signs_of_infinities != 0) return {.kind = Class::kInfinite, .sum = signs_of_infinities == 1 ? 1 : -1};
@@ -102,13 +105,14 @@ double rounded(const Sum& sum, int precision, int lowest, int limit, bool neares
   const int bits = 64 - std::countl_zero(magnitude);
   const int unit = std::max(sum.lsb + bits - precision, lowest);
   const int drop = unit - sum.lsb;
-  if (drop > 63) return sign * 0.0;
+  if (drop > 63) return 0;
   if (drop > 0) {
     const std::uint64_t rest = magnitude & ((std::uint64_t{1} << drop) - 1);
     const std::uint64_t half = std::uint64_t{1} << (drop - 1);
     magnitude >>= drop;
     if (nearest && (rest > half || (rest == half && (magnitude & 1U) != 0))) ++magnitude;
   }
+  if (magnitude == 0) return 0;  // never -0
   const double value = std::ldexp(static_cast<double>(magnitude), drop > 0 ? unit : sum.lsb);
   return sign * (value >= std::ldexp(1.0, limit) ? std::numeric_limits<double>::infinity() : value);
 }

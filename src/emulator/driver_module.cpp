@@ -84,6 +84,9 @@ CUresult load(CUmodule* module, const void* image) {
     if (begins_with(bytes, kElfMagic)) {
       return refuse(CUDA_ERROR_NO_BINARY_FOR_GPU, "an emulated card runs PTX, and this module is machine code");
     }
+    if (std::strstr(bytes, ".version") == nullptr) {
+      return refuse(CUDA_ERROR_INVALID_IMAGE, "neither a fat binary nor PTX text, which has a .version");
+    }
     return load_ptx(all, module, bytes);
   });
 }

@@ -65,6 +65,13 @@ Flow tensor_copy(Warp& warp, const Instruction& instruction, Lanes active) {
     Copy copy{.instruction = &instruction, .warp = warp.index, .lane = lane};
     copy.map = read_map(warp, instruction, warp.in(op[2])[lane] + warp.in(op[3])[lane], kRank, lane);
     for (std::size_t d = 0; d < kRank; ++d) copy.start[d] = static_cast<std::int32_t>(warp.in(op[4 + d])[lane]);
+    const std::int64_t start_bits = std::int64_t{copy.start[0]} * element_bits(copy.map->type);
+    if (start_bits % 128 != 0) {
+      // The PTX ISA does not say so; an H200 stops with an illegal instruction.
+      warp.fail(
+          Fault::Kind::invalid, instruction, Lanes{1} << lane,
+          fmt::format("the box starts at element {} of its rows, which is no multiple of 16 bytes", copy.start[0]));
+    }
     const std::uint32_t span = box_rows(*copy.map) * row_pitch(*copy.map);
     copy.to =
         warp.shared_address(instruction, Space::shared, warp.in(op[0])[lane] + warp.in(op[1])[lane], span, 128, lane);

@@ -106,7 +106,8 @@ double fused_sum(const Line<Value, kLength>& a, const Line<Value, kLength>& b, f
     top_product = std::max(top_product, static_cast<std::int16_t>(a.exponents[k] + b.exponents[k]));
   }
   if (top_product < kNoneSum) return static_cast<double>(c);  // no product but zeros
-  const int c_exponent = c == 0 ? kNone : std::max(std::ilogb(c), c_lowest);
+  // A zero has the exponent of a subnormal. It shows where products lie below it: an H200 truncates them there.
+  const int c_exponent = c == 0 ? c_lowest : std::max(std::ilogb(c), c_lowest);
   const int top = std::max(top_product + scale_exponent, c_exponent);
   std::int64_t sum = c == 0 ? 0 : aligned(c, top);
   // A product's unit is 2^(top - kFraction - scale_exponent). Where its inverse is no normal number of Value, no
@@ -137,15 +138,18 @@ float toward_zero(double x) {
     const auto fraction = static_cast<std::uint32_t>((bits & 0xfffffffffffffULL) >> 29);
     return std::bit_cast<float>(sign | static_cast<std::uint32_t>(exponent + 127) << 23 | fraction);
   }
-  return std::bit_cast<float>(sign | static_cast<std::uint32_t>(std::ldexp(std::fabs(x), 149)));
+  const auto units = static_cast<std::uint32_t>(std::ldexp(std::fabs(x), 149));
+  return units == 0 ? 0.0F : std::bit_cast<float>(sign | units);  // silicon gives no -0, not even from underflow
 }
 
 /// The f16 code nearest to x, ties to even. An inexact float gets an odd last bit, so that the second rounding sees on
 /// which side of a tie x lies.
 std::uint16_t nearest_f16(double x) {
   const float truncated = toward_zero(x);
-  if (!std::isfinite(truncated) || static_cast<double>(truncated) == x) return encode_f16(truncated);
-  return encode_f16(std::bit_cast<float>(std::bit_cast<std::uint32_t>(truncated) | 1U));
+  const bool exact = !std::isfinite(truncated) || static_cast<double>(truncated) == x;
+  const std::uint32_t sticky = exact ? 0 : 1;
+  const std::uint16_t code = encode_f16(std::bit_cast<float>(std::bit_cast<std::uint32_t>(truncated) | sticky));
+  return code == 0x8000 ? std::uint16_t{0} : code;
 }
 
 template <typename Value, int kLength, int kLines>

@@ -9,7 +9,7 @@
 ///
 /// All operands are dense: A [16, k] and B [8, k] as codes with k contiguous (B is stored by column), C and D [16, 8].
 /// D may be C. An exponent is the one before normalization of a product; subnormals have their format's lowest. A NaN
-/// result is 0x7fffffff (f32) or 0x7fff (f16), a sum of zero is +0, and past the largest finite value lies infinity.
+/// result is 0x7fffffff (f32) or 0x7fff (f16), every zero is +0, and past the largest finite value lies infinity.
 namespace moesaic::reference {
 
 enum class Fp8 : std::uint8_t { kE4m3, kE5m2 };
