@@ -15,6 +15,7 @@ constexpr std::uint32_t kTimeOutOdds = 64;    // one of so many turns ends a wai
 constexpr std::uint32_t kUsualDelay = 256;    // steps until a copy happens...
 constexpr std::uint32_t kLongDelay = 8192;    // ...or for one in kLongDelayOdds
 constexpr std::uint32_t kLongDelayOdds = 8;
+constexpr std::uint32_t kVainRounds = 1U << 15;  // of waits that all time out, until no one is believed to come
 constexpr std::uint64_t kLaunchStride = 0x9e3779b97f4a7c15U;
 
 /// A generator for one block of one launch, independent of the others.
@@ -144,7 +145,8 @@ Block::State Block::run(std::uint64_t steps) {
 }
 
 /// Nobody can run: time goes on to the next copy, or the waits for phases time out, as the ISA lets them at any time.
-/// When the waiters only came back to wait, and nothing has changed, no one ever will.
+/// When the waiters only come back to wait, again and again, and nothing changes, it never will. (A program may give up
+/// waiting after a number of tries, so one round does not tell.)
 void Block::resolve_standstill() {
   if (!copies_.empty()) {
     const auto first =
@@ -152,7 +154,9 @@ void Block::resolve_standstill() {
     step_ = std::max(step_, first->due);
     return;
   }
-  if (effects_at_time_out_ == effects_ && polls_at_time_out_ == polls_) report_deadlock();
+  const bool in_vain = effects_at_time_out_ == effects_ && polls_at_time_out_ == polls_;
+  vain_rounds_ = in_vain ? vain_rounds_ + 1 : 0;
+  if (vain_rounds_ > kVainRounds) report_deadlock();
   effects_at_time_out_ = effects_;
   polls_at_time_out_ = polls_;
   bool any = false;

@@ -150,6 +150,7 @@ class Block {
   std::uint64_t step_of_effect_ = 0;  // when it was last found
   std::uint64_t effects_at_time_out_ = ~std::uint64_t{0};
   std::uint64_t polls_at_time_out_ = 0;
+  std::uint32_t vain_rounds_ = 0;
 };
 
 }  // namespace moesaic::emulator

@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
+
+#include "emulator/operand_code.hpp"
 
 namespace moesaic::emulator {
 namespace {
@@ -19,121 +22,6 @@ constexpr std::uint64_t kMaxWindow = std::uint64_t{1} << 28;  // of shared or lo
 
 std::uint64_t align_up(std::uint64_t value, std::uint64_t alignment) {
   return (value + alignment - 1) / alignment * alignment;
-}
-
-constexpr std::pair<std::string_view, Special> kSpecials[] = {
-    {"%tid.x", Special::tid_x},
-    {"%tid.y", Special::tid_y},
-    {"%tid.z", Special::tid_z},
-    {"%ntid.x", Special::ntid_x},
-    {"%ntid.y", Special::ntid_y},
-    {"%ntid.z", Special::ntid_z},
-    {"%ctaid.x", Special::ctaid_x},
-    {"%ctaid.y", Special::ctaid_y},
-    {"%ctaid.z", Special::ctaid_z},
-    {"%nctaid.x", Special::nctaid_x},
-    {"%nctaid.y", Special::nctaid_y},
-    {"%nctaid.z", Special::nctaid_z},
-    {"%laneid", Special::laneid},
-    {"%warpid", Special::warpid},
-    {"%nwarpid", Special::nwarpid},
-    {"%smid", Special::smid},
-    {"%nsmid", Special::nsmid},
-    {"%gridid", Special::gridid},
-    {"%lanemask_eq", Special::lanemask_eq},
-    {"%lanemask_le", Special::lanemask_le},
-    {"%lanemask_lt", Special::lanemask_lt},
-    {"%lanemask_ge", Special::lanemask_ge},
-    {"%lanemask_gt", Special::lanemask_gt},
-    {"%dynamic_smem_size", Special::dynamic_smem_size},
-    {"%total_smem_size", Special::total_smem_size},
-    // A cluster is one block.
-    {"%clusterid.x", Special::ctaid_x},
-    {"%clusterid.y", Special::ctaid_y},
-    {"%clusterid.z", Special::ctaid_z},
-    {"%nclusterid.x", Special::nctaid_x},
-    {"%nclusterid.y", Special::nctaid_y},
-    {"%nclusterid.z", Special::nctaid_z},
-    {"%cluster_ctaid.x", Special::zero},
-    {"%cluster_ctaid.y", Special::zero},
-    {"%cluster_ctaid.z", Special::zero},
-    {"%cluster_nctaid.x", Special::one},
-    {"%cluster_nctaid.y", Special::one},
-    {"%cluster_nctaid.z", Special::one},
-    {"%cluster_ctarank", Special::zero},
-    {"%cluster_nctarank", Special::one},
-};
-
-/// One code of Row::operands.
-struct Code {
-  char kind = 's';
-  std::size_t count = 0;
-  bool pair = false;
-  bool optional = false;
-
-  std::size_t slots() const {
-    switch (kind) {
-      case 'D':
-      case 'S':
-        return count;
-      case 'a':
-        return 2;
-      case 't':
-        return 2 + count;
-      case 'l':
-      case 'n':
-        return 0;
-      default:
-        return pair ? 2 : 1;
-    }
-  }
-
-  bool fits(const Operand& operand) const {
-    using Kind = Operand::Kind;
-    switch (kind) {
-      case 'D':
-      case 'S':
-        return operand.kind == Kind::vector && operand.items.size() == count;
-      case 'a':
-        return operand.kind == Kind::address && operand.items.size() == 1;
-      case 't':
-        return operand.kind == Kind::address && operand.items.size() == 2 && operand.items[1].kind == Kind::vector &&
-               operand.items[1].items.size() == count;
-      case 's':
-        return operand.kind == Kind::symbol || operand.kind == Kind::integer || operand.kind == Kind::single ||
-               operand.kind == Kind::real;
-      case 'q':
-        return operand.kind == Kind::symbol || operand.kind == Kind::integer;
-      default:
-        return operand.kind == Kind::symbol || (pair && operand.kind == Kind::pair);
-    }
-  }
-};
-
-std::vector<Code> parse_codes(std::string_view text) {
-  std::vector<Code> codes;
-  bool optional = false;
-  for (const char c : text) {
-    if (c == ' ') continue;
-    if (c == '|') {
-      codes.back().pair = true;
-    } else if (c == '?') {
-      optional = codes.back().optional = true;
-    } else if (c >= '0' && c <= '9') {
-      codes.back().count = codes.back().count * 10 + static_cast<std::size_t>(c - '0');
-    } else {
-      codes.push_back(Code{.kind = c, .optional = optional});
-    }
-  }
-  return codes;
-}
-
-bool fits(const std::vector<Code>& codes, const std::vector<Operand>& operands) {
-  if (operands.size() > codes.size()) return false;
-  for (std::size_t i = 0; i < codes.size(); ++i) {
-    if (i >= operands.size() ? !codes[i].optional : !codes[i].fits(operands[i])) return false;
-  }
-  return true;
 }
 
 /// What a name in a function means.
@@ -377,15 +265,14 @@ Slot Builder::source_slot(const Operand& operand) {
   }
   if (meaning != nullptr && operand.offset == 0) return register_slot(operand);
   if (operand.text == "WARP_SZ") return constant(kWarpLanes);
-  const auto special = std::find_if(std::begin(kSpecials), std::end(kSpecials),
-                                    [&](const auto& entry) { return entry.first == operand.text; });
-  if (meaning != nullptr || special == std::end(kSpecials)) {
+  const std::optional<Special> special = find_special(operand.text);
+  if (meaning != nullptr || !special) {
     throw SyntaxError(operand.position, fmt::format("'{}' is not known here", operand.text));
   }
   const auto [at, fresh] = specials_.try_emplace(operand.text, 0);
   if (fresh) {
     at->second = static_cast<Slot>(program_->registers++);
-    program_->specials.emplace_back(at->second, special->second);
+    program_->specials.emplace_back(at->second, *special);
   }
   return at->second;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "emulator/instruction.hpp"
+#include "emulator/special_register.hpp"
 
 namespace moesaic::emulator {
 
@@ -22,37 +23,6 @@ inline constexpr std::uint64_t kWindowBytes = std::uint64_t{1} << 32;
 /// The first address of a block's shared memory: as on the card, the system's part lies below it. It is a multiple of
 /// 1024, so that 128-byte swizzle patterns begin where the window begins.
 inline constexpr std::uint32_t kSharedBase = 1024;
-
-/// Registers that hold one value per thread for a block's whole life.
-enum class Special : std::uint8_t {
-  tid_x,
-  tid_y,
-  tid_z,
-  ntid_x,
-  ntid_y,
-  ntid_z,
-  ctaid_x,
-  ctaid_y,
-  ctaid_z,
-  nctaid_x,
-  nctaid_y,
-  nctaid_z,
-  laneid,
-  warpid,
-  nwarpid,
-  smid,
-  nsmid,
-  gridid,
-  lanemask_eq,
-  lanemask_le,
-  lanemask_lt,
-  lanemask_ge,
-  lanemask_gt,
-  dynamic_smem_size,
-  total_smem_size,
-  zero,
-  one,
-};
 
 /// A kernel, ready to run.
 struct Program {

@@ -45,4 +45,7 @@ class Lexer {
   Position position_;
 };
 
+/// The operand that a number token stands for. PTX ISA, "Constants". Throws SyntaxError when it is none.
+Operand number_operand(const Token& token);
+
 }  // namespace moesaic::emulator::ptx

@@ -1,8 +1,6 @@
 #include <fmt/format.h>
 
 #include <bit>
-#include <charconv>
-#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -53,7 +51,6 @@ class Parser {
   void skip_statement();
   void skip_braces();
   std::uint64_t unsigned_number(std::string_view wanted);
-  void number_into(Operand& operand);
   Operand operand(int depth = 0);
   Operand symbol();
   std::vector<Operand> operands_until(std::string_view close, int depth);
@@ -108,49 +105,9 @@ void Parser::skip_braces() {
   }
 }
 
-/// Sets kind and bits from a number token. PTX ISA, "Constants".
-void Parser::number_into(Operand& operand) {
-  const Token token = expect(Token::Kind::number, "a number");
-  std::string_view digits = token.text;
-  const auto convert = [&](std::string_view text, int base, std::size_t length) {
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-    if (error != std::errc{} || end != text.data() + text.size() || (length != 0 && text.size() != length)) {
-      throw SyntaxError(token.position, fmt::format("'{}' is not a number of PTX", token.text));
-    }
-    return value;
-  };
-  const char second = digits.size() > 1 && digits[0] == '0' ? digits[1] : '\0';
-  operand.kind = Operand::Kind::integer;
-  if (second == 'f' || second == 'F') {
-    operand.kind = Operand::Kind::single;
-    operand.bits = convert(digits.substr(2), 16, 8);
-  } else if (second == 'd' || second == 'D') {
-    operand.kind = Operand::Kind::real;
-    operand.bits = convert(digits.substr(2), 16, 16);
-  } else if (second != 'x' && second != 'X' && digits.find_first_of(".eE") != std::string_view::npos) {
-    double value = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error != std::errc{} || end != digits.data() + digits.size()) convert("", 10, 0);
-    operand.kind = Operand::Kind::real;
-    operand.bits = std::bit_cast<std::uint64_t>(value);
-  } else {
-    if (digits.back() == 'U') digits.remove_suffix(1);
-    if (second == 'x' || second == 'X') {
-      operand.bits = convert(digits.substr(2), 16, 0);
-    } else if (second == 'b' || second == 'B') {
-      operand.bits = convert(digits.substr(2), 2, 0);
-    } else {
-      operand.bits = convert(digits, digits.size() > 1 && digits[0] == '0' ? 8 : 10, 0);
-    }
-  }
-}
-
 std::uint64_t Parser::unsigned_number(std::string_view wanted) {
   if (token_.kind != Token::Kind::number) unexpected(wanted);
-  Operand value;
-  value.position = token_.position;
-  number_into(value);
+  const Operand value = number_operand(take());
   if (value.kind != Operand::Kind::integer) throw SyntaxError(value.position, fmt::format("{} must be whole", wanted));
   return value.bits;
 }
@@ -204,7 +161,7 @@ Operand Parser::operand(int depth) {
   if (token_.kind == Token::Kind::number || token_.is("-") || token_.is("+")) {
     const bool minus = accept("-");
     if (!minus) accept("+");
-    number_into(result);
+    result = number_operand(expect(Token::Kind::number, "a number"));
     if (minus && result.kind == Operand::Kind::integer) result.bits = 0 - result.bits;
     if (minus && result.kind == Operand::Kind::single) result.bits ^= 0x80000000U;
     if (minus && result.kind == Operand::Kind::real) result.bits ^= std::uint64_t{1} << 63;
