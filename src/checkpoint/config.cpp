@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -84,8 +85,8 @@ const Architecture& find_architecture(const Section& config) {
   const auto* found = std::ranges::find_if(
       kArchitectures, [&](const Architecture& a) { return type != nullptr && *type == Json(a.model_type); });
   if (found != kArchitectures.end()) return *found;
-  std::vector<std::string_view> supported;
-  for (const Architecture& architecture : kArchitectures) supported.push_back(architecture.model_type);
+  std::array<std::string_view, kArchitectures.size()> supported;
+  std::ranges::transform(kArchitectures, supported.begin(), &Architecture::model_type);
   throw config.fail("model_type", fmt::format("is {}; supported: {}", type ? Section::shown(*type) : "missing",
                                               fmt::join(supported, ", ")));
 }

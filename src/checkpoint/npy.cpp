@@ -83,7 +83,7 @@ class HeaderParser {
     expect("'");
     const std::size_t length = rest_.find('\'');
     if (length == std::string_view::npos) throw std::string_view("'");
-    const std::string value(rest_.substr(0, length));
+    std::string value(rest_.substr(0, length));
     rest_.remove_prefix(length + 1);
     return value;
   }
@@ -122,7 +122,7 @@ Header read_header(std::ifstream& stream, const std::string& where) {
   if (!stream || std::string_view(start.data(), kMagic.size()) != kMagic) {
     throw Error(fmt::format("{}: not a .npy file; wanted {}", where, kSupported));
   }
-  const int version = start[6];
+  const int version = static_cast<unsigned char>(start[6]);
   if (version < 1 || version > 3) throw Error(fmt::format("{}: .npy version {}; 1 to 3 are known", where, version));
   std::uint32_t length = 0;
   stream.read(reinterpret_cast<char*>(&length), version == 1 ? 2 : 4);
