@@ -132,6 +132,20 @@ float sum_of_tensor_core(const Operands& o, Card card) {
   return sums[0];
 }
 
+TEST(ReferenceRounding, WhatRoundsToABf16CodeEndsHalfwayToItsNeighbours) {
+  for (std::uint32_t code = 0; code < 0x7f80; ++code) {
+    for (const std::uint32_t sign : {0U, 0x8000U}) {
+      const auto bf16 = static_cast<std::uint16_t>(code | sign);
+      const auto value = static_cast<double>(decode_bf16(bf16));
+      const Range from = rounding_to_bf16(bf16);
+      ASSERT_EQ(round_to_bf16(std::nextafter(from.lo, value)), value) << bf16;
+      ASSERT_EQ(round_to_bf16(std::nextafter(from.hi, value)), value) << bf16;
+      ASSERT_NE(round_to_bf16(std::nextafter(from.lo, -0x1p1000)), value) << bf16;
+      ASSERT_NE(round_to_bf16(std::nextafter(from.hi, 0x1p1000)), value) << bf16;
+    }
+  }
+}
+
 TEST(SumBound, CoversEveryOrderAndBothTensorCores) {
   const std::uint64_t seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));

@@ -119,4 +119,15 @@ inline Range round_to_bf16(Range r) {
   return {round_to_bf16(r.lo), round_to_bf16(r.hi)};
 }
 
+/// The values that round to this finite bf16 code: halfway to its neighbours, both ends included.
+inline Range rounding_to_bf16(std::uint16_t code) {
+  const auto magnitude = [](std::uint32_t m) {
+    return m == 0x7f80 ? 0x1p128 : static_cast<double>(decode_bf16(static_cast<std::uint16_t>(m)));
+  };
+  const std::uint32_t m = code & 0x7fffU;
+  const double below = m == 0 ? -magnitude(1) : magnitude(m - 1);
+  const Range r{(below + magnitude(m)) / 2, (magnitude(m) + magnitude(m + 1)) / 2};
+  return (code & 0x8000U) != 0 ? Range{-r.hi, -r.lo} : r;
+}
+
 }  // namespace moesaic::reference

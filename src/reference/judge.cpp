@@ -147,8 +147,8 @@ class Judge {
     return {all};
   }
 
-  /// h from the engine's own gate and up. What bf16 values are right is an interval between two of them, so the bound
-  /// is the distance to its end on the side of the error.
+  /// h from the engine's own gate and up. What is judged is the value that was rounded to bf16: of all that round to
+  /// the engine's h the one nearest to the exact value, against the bound of the f32 arithmetic.
   Stages h() {
     Stage stage("h");
     const int width = layer_.shape.width;
@@ -160,8 +160,12 @@ class Judge {
         const auto g = static_cast<double>(gate[i]);
         const auto up = static_cast<double>(gate[width + i]);
         const double exact = silu(g) * up;
-        const Range right = round_to_bf16(swiglu(Range{g, g}, Range{up, up}));
-        const auto value = static_cast<double>(decode_bf16(got[i]));
+        const Range right = swiglu(Range{g, g}, Range{up, up});
+        auto value = static_cast<double>(decode_bf16(got[i]));
+        if (std::isfinite(value)) {
+          const Range rounded = rounding_to_bf16(got[i]);
+          value = std::clamp(exact, rounded.lo, rounded.hi);
+        }
         stage.compare(row, i, value, exact, value > exact ? right.hi - exact : exact - right.lo);
       }
     }
