@@ -23,7 +23,7 @@ const Synth kTiny{.shape = {.experts = 4, .top_k = 2, .hidden = 32, .width = 48}
 const std::string kGate = "model.layers.1.mlp.experts.2.gate_proj.weight";
 
 /// A safetensors file taken apart, so that a test can spoil it and put it together again.
-struct Parts {
+struct Parts {  // NOLINT(bugprone-exception-escape): it takes the JSON library's moves for throwing
   Json header;
   std::string data;
 
@@ -70,7 +70,7 @@ class Checkpoint : public ::testing::Test {
     const Parts original = parts;
     change(parts);
     parts.write(model_ / "model.safetensors");
-    const std::string result = complaint();
+    std::string result = complaint();
     original.write(model_ / "model.safetensors");
     return result;
   }
@@ -80,7 +80,7 @@ class Checkpoint : public ::testing::Test {
     Json config = Json::parse(original);
     change(config);
     write_file(model_ / "config.json", config.dump());
-    const std::string result = complaint();
+    std::string result = complaint();
     write_file(model_ / "config.json", original);
     return result;
   }
@@ -140,7 +140,8 @@ TEST_F(Checkpoint, MadeUpModelIsRead) {
   const auto expect_codes = [&](const Fp8Experts& in, int expert, int row, const std::string& projection) {
     const std::string name = "model.layers.1.mlp.experts." + std::to_string(expert) + "." + projection + "_proj.weight";
     const auto rows = parts.header.at(name)["shape"][0].get<std::size_t>();
-    const auto first = static_cast<std::size_t>(expert * in.rows + row);
+    const auto first =
+        static_cast<std::size_t>(expert) * static_cast<std::size_t>(in.rows) + static_cast<std::size_t>(row);
     const std::size_t at = first * static_cast<std::size_t>(in.cols);
     ASSERT_LE(at + parts.size(name), in.codes.size());
     EXPECT_EQ(std::memcmp(in.codes.data() + at, parts.data.data() + parts.begin(name), parts.size(name)), 0) << name;
@@ -382,7 +383,8 @@ TEST(OthersCheckpoint, MeansWhatTransformersComputes) {
   const Matrix hidden = read_npy(fixture / "hidden.npy");
   const Matrix output = read_npy(fixture / "output.npy");
   const auto row_times = [](const Fp8Experts& w, int expert, int row, std::span<const double> x) {
-    const auto channel = static_cast<std::size_t>(expert * w.rows + row);
+    const auto channel =
+        static_cast<std::size_t>(expert) * static_cast<std::size_t>(w.rows) + static_cast<std::size_t>(row);
     double sum = 0;
     for (std::size_t k = 0; k < x.size(); ++k) {
       sum += static_cast<double>(decode_e4m3(w.codes[channel * x.size() + k])) * x[k];

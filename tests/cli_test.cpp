@@ -38,7 +38,7 @@ class Cli : public ::testing::Test {
 
   /// A tiny model; the arguments that follow replace its shape.
   std::string model(const std::string& more = "") {
-    const std::string path = (directory_ / "model").string();
+    std::string path = (directory_ / "model").string();
     const Result made = moesaic("synth --experts 4 --top-k 2 --hidden 64 --width 48 " + more + " " + path);
     EXPECT_EQ(made.exit_code, 0) << made.error;
     return path;
