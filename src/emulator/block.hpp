@@ -16,7 +16,6 @@ namespace moesaic::emulator {
 
 /// What all blocks of a launch share.
 struct Grid {
-  const Kernel& kernel;
   const Program& program;
   const Options& options;
   GlobalMemory& memory;
@@ -94,7 +93,6 @@ class Block {
   std::byte* local(int thread, std::uint64_t offset);
   std::uint32_t special(Special which, int warp, int lane) const;
   std::uint64_t step() const { return step_; }
-  Random& random() { return random_; }
   /// To be called for whatever another thread could be waiting for.
   void note_effect() { ++effects_; }
   void note_poll() { ++polls_; }

@@ -41,7 +41,6 @@ struct Access {
   ptx::Space space = ptx::Space::generic;
   std::uint8_t bytes = 0;  ///< of an element
   std::uint8_t count = 1;  ///< elements of the vector
-  bool is_signed = false;
 };
 
 /// One row of the table of instructions.

@@ -117,7 +117,7 @@ constexpr std::pair<const char*, Space> kSpaces[] = {
 template <typename T, T (*kFunction)(T, T)>
 void add_operation(InstructionTable& table, const std::string& name, bool reduces = true) {
   for (const auto& [space, where] : kSpaces) {
-    const Access access{where, sizeof(T), 1, false};
+    const Access access{where, sizeof(T), 1};
     table.add("atom" + std::string(space) + name, "d a s s?", Class::memory, atom<T, kFunction>, access);
     if (reduces) table.add("red" + std::string(space) + name, "a s s?", Class::memory, red<T, kFunction>, access);
   }
@@ -141,7 +141,7 @@ template <typename T>
 void add_cas(InstructionTable& table, const std::string& type) {
   for (const auto& [space, where] : kSpaces) {
     table.add("atom" + std::string(space) + ".cas" + type, "d a s s s?", Class::memory, compare_and_swap<T>,
-              Access{where, sizeof(T), 1, false});
+              Access{where, sizeof(T), 1});
   }
 }
 

@@ -13,23 +13,41 @@ std::uint32_t uniform(const Warp& warp, Slot slot, Lanes active) {
   return static_cast<std::uint32_t>(warp.in(slot)[std::countr_zero(active)]);
 }
 
-/// A fragment comes to a barrier; with the last lanes of its warp the warp has come.
+std::uint32_t barrier_id(const Warp& warp, const Instruction& instruction, Lanes active, Slot slot) {
+  const std::uint32_t id = uniform(warp, slot, active);
+  if (id >= Block::kBarriers) {
+    warp.fail(Fault::Kind::invalid, instruction, active, fmt::format("barrier {}; 0 to 15 are legal", id));
+  }
+  return id;
+}
+
+/// The threads that a barrier is for; 0 stands for the whole block.
+std::uint32_t barrier_count(const Warp& warp, const Instruction& instruction, Lanes active, Slot slot) {
+  if (slot == kNoSlot) return 0;
+  const std::uint32_t count = uniform(warp, slot, active);
+  const std::uint32_t most = (warp.block.thread_count() + kWarpLanes - 1) / kWarpLanes * kWarpLanes;
+  if (count == 0 || count % kWarpLanes != 0 || count > most) {
+    warp.fail(Fault::Kind::invalid, instruction, active,
+              fmt::format("a barrier for {} threads; multiples of 32 up to {} are legal", count, most));
+  }
+  return count;
+}
+
+void arrive(Warp& warp, const Instruction& instruction, Lanes active, std::uint32_t id, std::uint32_t count,
+            bool waits) {
+  if (warp.block.arrive(warp, id, count, waits)) return;
+  warp.fail(Fault::Kind::invalid, instruction, active,
+            fmt::format("barrier {} for {} threads, but others wait there for {}", id, count,
+                        warp.block.barrier(id).expected));
+}
+
+/// A fragment comes to a barrier and waits; with the last lanes of its warp the warp has come.
 void come(Warp& warp, const Instruction& instruction, Lanes active, Slot id_slot, Slot count_slot) {
-  const std::uint32_t id = uniform(warp, id_slot, active);
-  const std::uint32_t expected = count_slot == kNoSlot ? 0 : uniform(warp, count_slot, active);
-  if (id >= 16) warp.fail(Fault::Kind::invalid, instruction, active, fmt::format("barrier {}; 0 to 15 are legal", id));
-  if (expected % kWarpLanes != 0 || expected > warp.block.thread_count() + kWarpLanes - 1) {
-    warp.fail(Fault::Kind::invalid, instruction, active,
-              fmt::format("a barrier for {} threads; a multiple of 32 within the block's {} is legal", expected,
-                          warp.block.thread_count()));
-  }
+  const std::uint32_t id = barrier_id(warp, instruction, active, id_slot);
+  const std::uint32_t count = barrier_count(warp, instruction, active, count_slot);
   const Lanes here = warp.waiting_at(id) | active;
-  warp.wait_at_barrier(id, expected);
-  if (here == warp.live() && !warp.block.arrive(warp, id, expected, true)) {
-    warp.fail(Fault::Kind::invalid, instruction, active,
-              fmt::format("barrier {} for {} threads, but others wait there for {}", id, expected,
-                          warp.block.barrier(id).expected));
-  }
+  warp.wait_at_barrier(id, count);
+  if (here == warp.live()) arrive(warp, instruction, active, id, count, true);
 }
 
 Flow barrier_sync(Warp& warp, const Instruction& instruction, Lanes active) {
@@ -41,17 +59,8 @@ Flow barrier_sync(Warp& warp, const Instruction& instruction, Lanes active) {
 Flow barrier_arrive(Warp& warp, const Instruction& instruction, Lanes active) {
   const Slot* op = instruction.operands;
   if (!warp.gather(active, kAllLanes)) return Flow::wait;
-  const std::uint32_t id = uniform(warp, op[0], active);
-  const std::uint32_t expected = uniform(warp, op[1], active);
-  if (id >= 16 || expected == 0 || expected % kWarpLanes != 0) {
-    warp.fail(Fault::Kind::invalid, instruction, active,
-              fmt::format("barrier {} for {} threads; barriers 0 to 15 and multiples of 32 are legal", id, expected));
-  }
-  if (!warp.block.arrive(warp, id, expected, false)) {
-    warp.fail(Fault::Kind::invalid, instruction, active,
-              fmt::format("barrier {} for {} threads, but others wait there for {}", id, expected,
-                          warp.block.barrier(id).expected));
-  }
+  const std::uint32_t id = barrier_id(warp, instruction, active, op[0]);
+  arrive(warp, instruction, active, id, barrier_count(warp, instruction, active, op[1]), false);
   return Flow::next;
 }
 
@@ -62,7 +71,7 @@ template <Reduce kReduce, bool kCounted>
 Flow barrier_reduce(Warp& warp, const Instruction& instruction, Lanes active) {
   const Slot* op = instruction.operands;
   if (!warp.take_release()) {
-    NamedBarrier& barrier = warp.block.barrier(uniform(warp, op[1], active) % Block::kBarriers);
+    NamedBarrier& barrier = warp.block.barrier(barrier_id(warp, instruction, active, op[1]));
     const Lanes votes = warp.predicate(op[kCounted ? 3 : 2]) & active;
     barrier.votes += static_cast<std::uint32_t>(std::popcount(votes));
     barrier.voters += static_cast<std::uint32_t>(std::popcount(active));

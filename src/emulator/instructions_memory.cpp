@@ -65,7 +65,7 @@ void add_type(InstructionTable& table, const char* types) {
       const std::string vector = count == 1 ? "" : ".v" + std::to_string(count);
       const std::string name = std::string(space) + vector + types;
       const std::string n = std::to_string(count);
-      const Access access{where, static_cast<std::uint8_t>(sizeof(T)), count, std::is_signed_v<T>};
+      const Access access{where, static_cast<std::uint8_t>(sizeof(T)), count};
       table.add("ld" + name, count == 1 ? "d a s?" : "D" + n + " a s?", Class::memory, load<T>, access);
       if (where == Space::param || where == Space::constant) continue;
       using Stored = std::make_unsigned_t<T>;

@@ -160,7 +160,12 @@ Statistics Machine::launch(const Kernel& kernel, const Launch& launch) {
                        kernel.static_shared_bytes, launch.dynamic_shared_bytes, launch.block.count(),
                        options_.card.name, options_.card.smem_per_block_bytes));
   }
-  const Grid grid{kernel, program, options_, memory_, launch, launches_++};
+  // A copy that is aligned as kernels may read it.
+  std::vector<std::uint64_t> parameters((launch.parameters.size() + 7) / 8);
+  std::copy(launch.parameters.begin(), launch.parameters.end(), std::as_writable_bytes(std::span(parameters)).begin());
+  Launch aligned = launch;
+  aligned.parameters = std::as_bytes(std::span(parameters)).first(launch.parameters.size());
+  const Grid grid{program, options_, memory_, aligned, launches_++};
   const auto resident = static_cast<std::uint64_t>(per_sm) * static_cast<std::uint64_t>(options_.card.sms);
   return run_grid(grid, resident, options_.host_threads);
 }

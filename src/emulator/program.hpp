@@ -39,7 +39,6 @@ struct Program {
   std::uint32_t registers = 1;
   std::uint32_t predicates = 2;
   std::uint32_t static_shared_bytes = 0;
-  std::uint32_t shared_alignment = 1;
   std::uint32_t local_bytes = 0;
   /// The first instruction that the table does not have, when there is one: the kernel cannot be launched.
   std::string unsupported;
