@@ -83,6 +83,17 @@ TEST_P(LayerTest, RefusesTokensOfAnotherWidth) {
 INSTANTIATE_TEST_SUITE_P(Places, LayerTest, testing::ValuesIn(place_names()),
                          [](const auto& instance) { return test_name(instance.param); });
 
+/// Making the engine fails with a sentence that has these words.
+void expect_refused(const Layer& layer, const std::string& place, const std::string& variant,
+                    const std::string& words) {
+  try {
+    make_engine(layer, place, 1, variant);
+    FAIL() << "the engine was made";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find(words), std::string::npos) << error.what();
+  }
+}
+
 class VariantTest : public testing::TestWithParam<std::string> {};
 
 TEST_P(VariantTest, AForcedVariantRunsAndChangesNoBit) {
@@ -98,13 +109,12 @@ TEST_P(VariantTest, AForcedVariantRunsAndChangesNoBit) {
 
 TEST_P(VariantTest, AForcedVariantThatIsNotThereIsAnError) {
   const LayerInput input = make_input(layer_cases()[2]);
-  const auto engine = make_engine(input.layer, GetParam(), 1, "moe_fp8_gemm/f8t8k8.s1.c1");
-  try {
-    static_cast<void>(engine->run(input.tokens, engine::Keep::output));
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("it has moe_fp8_gemm/f64t8k128.s5.c2"), std::string::npos) << error.what();
-  }
+  expect_refused(input.layer, GetParam(), "moe_fp8_gemm/f8t8k8.s1.c1", "it has moe_fp8_gemm/f64t8k128.s5.c2");
+}
+
+TEST_P(VariantTest, SizesThatNoVariantTakesAreRefusedAtOnce) {
+  const LayerInput input = make_input({.name = "", .shape = {4, 2, 128, 40}, .tokens = 1, .seed = 1});
+  expect_refused(input.layer, GetParam(), "", "k 40 is not a positive multiple of 16");
 }
 
 INSTANTIATE_TEST_SUITE_P(Cards, VariantTest, testing::Values("emulated:gb10", "emulated:h200"),

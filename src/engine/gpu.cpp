@@ -49,7 +49,10 @@ class GpuEngine : public Engine {
         gpu_(place),
         kernels_(gpu_),
         gate_up_(gpu_, layer.gate_up),
-        down_(gpu_, layer.down) {}
+        down_(gpu_, layer.down) {
+    // Sizes that no variant takes, and a forced one that is not there, are said now and not in the first run.
+    for (const Experts* experts : {&gate_up_, &down_}) static_cast<void>(choice(*experts, 1));
+  }
 
   std::string place() const override { return place_name_ + " (" + std::string(gpu_.device().full_name) + ")"; }
 
@@ -86,18 +89,20 @@ class GpuEngine : public Engine {
   }
 
  private:
+  Choice choice(const Experts& experts, int tokens) const {
+    return choose(kernels_.variants(), experts.problem, tokens, layer_.shape.top_k, gpu_.device(), options_.variant);
+  }
+
   void gemm(const Experts& experts, int tokens, int rows, const Buffer& first, const Buffer& x, const Buffer& x_scales,
             const Buffer& out) {
-    const Choice choice =
-        choose(kernels_.variants(), experts.problem, tokens, layer_.shape.top_k, gpu_.device(), options_.variant);
-    kernels_.gemm(choice.config, {.problem = experts.problem,
-                                  .rows = rows,
-                                  .w = &experts.codes,
-                                  .w_scales = &experts.scales,
-                                  .x = &x,
-                                  .x_scales = &x_scales,
-                                  .first = &first,
-                                  .out = &out});
+    kernels_.gemm(choice(experts, tokens).config, {.problem = experts.problem,
+                                                   .rows = rows,
+                                                   .w = &experts.codes,
+                                                   .w_scales = &experts.scales,
+                                                   .x = &x,
+                                                   .x_scales = &x_scales,
+                                                   .first = &first,
+                                                   .out = &out});
   }
 
   void download(const Workspace& space, std::size_t rows, std::size_t tokens, Keep keep, Trace& trace) const {
