@@ -1,27 +1,28 @@
 #include "engine/selection.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "spec/error.hpp"
 
 namespace moesaic::engine {
 namespace {
 
+std::int64_t tiles(std::int64_t size, int tile) {
+  return (size + tile - 1) / tile;
+}
+
 /// Bytes that all tiles together read when the rows are spread evenly: every token tile reads its expert's weights once
 /// and every feature tile reads the expert's rows once. Decode has one token tile for an expert, and the weights
 /// decide.
 double tile_bytes(const Config& config, const Problem& problem, int tokens, int top_k) {
-  const double rows = static_cast<double>(tokens) * top_k;
-  const double experts = std::min(static_cast<double>(problem.experts), rows);
+  const std::int64_t rows = std::int64_t{tokens} * top_k;
+  const std::int64_t experts = std::min<std::int64_t>(problem.experts, rows);
   if (experts == 0) return 0;
-  const auto tiles = [](double size, int tile) {
-    return static_cast<double>((static_cast<long>(size) + tile - 1) / tile);
-  };
-  const double rows_each = std::max(1.0, rows / experts);
-  const double t_tiles = tiles(rows_each + 0.5, config.tile_t);
-  const double f_tiles = tiles(problem.n, config.tile_f);
-  const double k = problem.k;
-  return experts * (t_tiles * problem.n * k + f_tiles * t_tiles * config.tile_t * k);
+  const std::int64_t t_tiles = tiles((rows + experts - 1) / experts, config.tile_t);
+  const std::int64_t weight_rows = t_tiles * problem.n;
+  const std::int64_t token_rows = tiles(problem.n, config.tile_f) * t_tiles * config.tile_t;
+  return static_cast<double>(experts * (weight_rows + token_rows)) * problem.k;
 }
 
 Choice forced_choice(std::vector<Candidate> candidates, std::string_view forced) {
