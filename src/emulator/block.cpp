@@ -246,7 +246,7 @@ void Block::lanes_exited(Warp& warp) {
 void Block::issue(Copy copy) {
   const std::uint32_t range = random_.below(kLongDelayOdds) == 0 ? kLongDelay : kUsualDelay;
   copy.due = step_ + 1 + random_.below(range);
-  copies_.push_back(std::move(copy));
+  copies_.push_back(copy);
   note_effect();
 }
 
@@ -256,8 +256,8 @@ void Block::complete_due_copies() {
       ++i;
       continue;
     }
-    const Copy copy = std::move(copies_[i]);
-    copies_[i] = std::move(copies_.back());
+    const Copy copy = copies_[i];
+    copies_[i] = copies_.back();
     copies_.pop_back();
     complete(copy);
     note_effect();

@@ -77,7 +77,7 @@ CUresult load(CUmodule* module, const void* image) {
     const auto* bytes = static_cast<const char*>(image);
     if (begins_with(bytes, kFatBinaryMagic)) return load_fat_binary(all, module, image);
     if (begins_with(bytes, kWrapperMagic)) {
-      FatBinaryWrapper wrapper;
+      FatBinaryWrapper wrapper{};
       std::memcpy(&wrapper, image, sizeof wrapper);
       return load_fat_binary(all, module, wrapper.fat_binary);
     }

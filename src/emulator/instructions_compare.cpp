@@ -38,9 +38,9 @@ bool holds(T a, T b) {
     case Compare::geu:
       return !(a < b);
     case Compare::num:
-      return a == a && b == b;
+      return a == a && b == b;  // NOLINT(misc-redundant-expression): a NaN is not itself
     case Compare::nan:
-      return a != a || b != b;
+      return a != a || b != b;  // NOLINT(misc-redundant-expression)
   }
   return false;
 }

@@ -35,7 +35,7 @@ Flow bulk_copy(Warp& warp, const Instruction& instruction, Lanes active) {
           warp.shared_address(instruction, Space::shared, warp.in(op[0])[lane] + warp.in(op[1])[lane], bytes, 16, lane);
     }
     copy.mbarrier = mbarrier_of(warp, instruction, warp.in(op[5])[lane] + warp.in(op[6])[lane], lane);
-    warp.block.issue(std::move(copy));
+    warp.block.issue(copy);
   });
   return Flow::next;
 }
@@ -76,7 +76,7 @@ Flow tensor_copy(Warp& warp, const Instruction& instruction, Lanes active) {
     copy.to =
         warp.shared_address(instruction, Space::shared, warp.in(op[0])[lane] + warp.in(op[1])[lane], span, 128, lane);
     copy.mbarrier = mbarrier_of(warp, instruction, warp.in(op[4 + kRank])[lane] + warp.in(op[5 + kRank])[lane], lane);
-    warp.block.issue(std::move(copy));
+    warp.block.issue(copy);
   });
   return Flow::next;
 }

@@ -35,7 +35,7 @@ Flow load_matrix(Warp& warp, const Instruction& instruction, Lanes active) {
   const Slot* op = instruction.operands;
   const std::uint64_t* base = warp.in(op[kCount]);
   const std::uint64_t* offset = warp.in(op[kCount + 1]);
-  std::array<std::array<std::uint16_t, 8>, 8 * kCount> rows;
+  std::array<std::array<std::uint16_t, 8>, 8 * kCount> rows{};
   for (int row = 0; row < 8 * kCount; ++row) {
     const std::byte* from = warp.access(instruction, instruction.row->access.space, base[row] + offset[row], 16, row);
     std::memcpy(rows[static_cast<std::size_t>(row)].data(), from, 16);
@@ -110,7 +110,7 @@ template <Half kType>
 Flow mma_half(Warp& warp, const Instruction& instruction, Lanes active) {
   if (!whole_warp(warp, instruction, active)) return Flow::wait;
   const Slot* op = instruction.operands;
-  Operands<std::uint16_t, 16> in;
+  Operands<std::uint16_t, 16> in{};
   gather(warp, op + 4, op + 8, in);
   Sums sums = gather_sums(warp, op + 10);
   reference::mma_m16n8k16(kType, in.a.data(), in.b.data(), sums.data(), sums.data());
@@ -123,9 +123,9 @@ Flow mma_half(Warp& warp, const Instruction& instruction, Lanes active) {
 Flow mma_half_sums(Warp& warp, const Instruction& instruction, Lanes active) {
   if (!whole_warp(warp, instruction, active)) return Flow::wait;
   const Slot* op = instruction.operands;
-  Operands<std::uint16_t, 16> in;
+  Operands<std::uint16_t, 16> in{};
   gather(warp, op + 2, op + 6, in);
-  std::array<std::uint16_t, 16 * 8> sums;
+  std::array<std::uint16_t, 16 * 8> sums{};
   for (int lane = 0; lane < kWarpLanes; ++lane) {
     for (std::size_t r = 0; r < 2; ++r) {
       const std::uint32_t pair = word(warp, op[8 + r], lane);
@@ -153,7 +153,7 @@ Flow mma_fp8(Warp& warp, const Instruction& instruction, Lanes active) {
   }
   if (!whole_warp(warp, instruction, active)) return Flow::wait;
   const Slot* op = instruction.operands;
-  Operands<std::uint8_t, 32> in;
+  Operands<std::uint8_t, 32> in{};
   gather(warp, op + 4, op + 8, in);
   Sums sums = gather_sums(warp, op + 10);
   const auto multiply = is_sm90 ? reference::mma_m16n8k32_sm90 : reference::mma_m16n8k32_sm120;
@@ -181,11 +181,11 @@ Flow mma_scaled(Warp& warp, const Instruction& instruction, Lanes active) {
     warp.fail(Fault::Kind::invalid, instruction, active,
               "scale selectors: bytes are 0 to 3, threads 0 or 1 for A and 0 to 3 for B");
   }
-  Operands<std::uint8_t, 32> in;
+  Operands<std::uint8_t, 32> in{};
   gather(warp, op + 4, op + 8, in);
   Sums sums = gather_sums(warp, op + 10);
-  std::array<std::uint8_t, 16> a_scales;
-  std::array<std::uint8_t, 8> b_scales;
+  std::array<std::uint8_t, 16> a_scales{};
+  std::array<std::uint8_t, 8> b_scales{};
   for (std::size_t group = 0; group < 8; ++group) {
     const int first = static_cast<int>(4 * group);
     const int a_lane = first + static_cast<int>(2 * a_thread);

@@ -43,7 +43,7 @@ template <Shuffle kMode>
 Flow shuffle(Warp& warp, const Instruction& instruction, Lanes active) {
   const Slot* op = instruction.operands;
   if (!together(warp, instruction, active, op[5])) return Flow::wait;
-  std::array<std::uint64_t, kWarpLanes> values;
+  std::array<std::uint64_t, kWarpLanes> values{};
   std::copy_n(warp.in(op[2]), kWarpLanes, values.begin());
   std::uint64_t* out = warp.out(op[0]);
   const std::uint64_t* by = warp.in(op[3]);

@@ -88,7 +88,7 @@ struct Variable {
 /// What stands between the braces of a function, in order.
 struct Statement {
   enum class Kind : std::uint8_t { instruction, label, open, close, registers, variable };
-  Kind kind;
+  Kind kind = Kind::instruction;
   std::uint32_t index = 0;  ///< into the vector of Function that the kind names; labels: into `labels`
 };
 

@@ -12,8 +12,9 @@ class Stage {
  public:
   explicit Stage(std::string stage_name) : name(std::move(stage_name)) {}
 
-  /// Compares one value: it fails unless |got - want| <= bound. Codes are compared as numbers with bound 0.
-  void compare(int row, int column, double got, double want, double bound);
+  /// Compares one value: it fails unless |got_value - want_value| <= allowed. Codes are compared as numbers with bound
+  /// 0.
+  void compare(int at_row, int at_column, double got_value, double want_value, double allowed);
   /// Fails the whole stage with a sentence that says what cannot be compared.
   void fail(std::string why);
   /// Takes in the comparisons of another part of the same stage.

@@ -29,8 +29,8 @@ struct Element {
 /// Products of two values must be exact in Value: float holds those of 8-bit formats and of f16, double those of bf16.
 template <typename Value, int kLength>
 struct Line {
-  std::array<Value, kLength> values;
-  std::array<std::int16_t, kLength> exponents;
+  std::array<Value, kLength> values{};
+  std::array<std::int16_t, kLength> exponents{};
   bool finite = true;
 
   void set(int k, const Element<Value>& element) {
