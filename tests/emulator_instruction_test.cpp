@@ -425,6 +425,9 @@ TEST(Instructions, Conversions) {
   check<u32, u16, u32, u32>(cvt("u32.u16"), [](u16 a, u32, u32) { return u32{a}; });
   check<u32, u32, u32, u32>(cvt("s32.s8"),
                             [](u32 a, u32, u32) { return static_cast<u32>(s32{static_cast<std::int8_t>(a)}); });
+  // A signed result fills the 32-bit register with its sign.
+  check<u32, u32, u32, u32>(cvt("s8.s32"),
+                            [](u32 a, u32, u32) { return static_cast<u32>(s32{static_cast<std::int8_t>(a)}); });
   check<s32, s64, u32, u32>(cvt("sat.s32.s64"),
                             [](s64 a, u32, u32) { return static_cast<s32>(std::clamp<s64>(a, INT32_MIN, INT32_MAX)); });
   check<s32, float, u32, u32>(cvt("rni.s32.f32"), [](float a, u32, u32) {

@@ -91,6 +91,20 @@ WAIT: ld.acquire.gpu.global.u32 %r4, [come]; setp.lt.u32 %p2, %r4, 6; @%p2 bra W
   EXPECT_EQ(bench.download<u32>(out, 6 * 32), std::vector<u32>(6 * 32, 6));
 }
 
+TEST(Machine, NoMoreBlocksThanTheCardHoldsRunAtOnce) {
+  // Two SMs that hold a block each: blocks 0 and 1 wait for block 2, which never gets to run.
+  const std::string text = ".global .align 4 .u32 flag = 0;\n" + kernel(R"(
+ setp.eq.u32 %p1, %r1, 2; @%p1 st.global.u32 [flag], 1; @%p1 exit;
+SPIN: ld.volatile.global.u32 %r4, [flag]; setp.eq.u32 %p2, %r4, 0; @%p2 bra SPIN;)");
+  Options options = card_options("gb10", 1, 2);
+  options.card.sms = 2;
+  options.spin_limit = 1U << 18;
+  for (int i = 0; i < 4; ++i) {
+    Bench bench(text, options);
+    EXPECT_THROW(bench.launch("k", {3}, {32}, {bench.upload(std::vector<u32>{0})}, 90'000), Fault);
+  }
+}
+
 TEST(Machine, ShufflesFollowTheIsa) {
   for (const u32 width : {32U, 16U, 4U}) {
     const u32 segments = (32 - width) << 8;

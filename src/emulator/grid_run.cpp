@@ -5,6 +5,7 @@
 #include <exception>
 #include <limits>
 #include <mutex>
+#include <new>
 #include <thread>
 
 namespace moesaic::emulator {
@@ -25,7 +26,7 @@ class GridRun {
   }
 
  private:
-  std::unique_ptr<Block> start(bool idle);
+  std::unique_ptr<Block> start();
   void retire(const Block& block);
   void note_fault(std::uint64_t block, std::exception_ptr fault);
 
@@ -39,17 +40,25 @@ class GridRun {
   Statistics statistics_;
 };
 
-/// The next block, or null when there is none or, for a thread that still has others, when no more fit on the card.
-std::unique_ptr<Block> GridRun::start(bool idle) {
+/// The next block, or null when there is none, when no more fit on the card or when the host has no room for it. A
+/// thread that is left without one ends: whoever holds the blocks under way goes on with those that follow.
+std::unique_ptr<Block> GridRun::start() {
   std::uint64_t index = 0;
   {
     const std::lock_guard lock(mutex_);
     if (next_ >= grid_.launch.grid.count() || fault_) return nullptr;
-    if (!idle && under_way_ >= resident_) return nullptr;
+    if (under_way_ >= resident_) return nullptr;
     index = next_++;
     ++under_way_;
   }
-  return std::make_unique<Block>(grid_, index);
+  try {
+    return std::make_unique<Block>(grid_, index);
+  } catch (const std::bad_alloc&) {
+    note_fault(index, std::current_exception());
+  }
+  const std::lock_guard lock(mutex_);
+  --under_way_;
+  return nullptr;
 }
 
 void GridRun::retire(const Block& block) {
@@ -69,7 +78,7 @@ void GridRun::work() {
   std::vector<std::unique_ptr<Block>> mine;
   for (std::size_t turn = 0;;) {
     if (mine.empty()) {
-      if (auto block = start(true)) mine.push_back(std::move(block));
+      if (auto block = start()) mine.push_back(std::move(block));
       if (mine.empty()) return;
     }
     turn %= mine.size();
@@ -95,7 +104,7 @@ void GridRun::work() {
         mine.erase(mine.begin() + static_cast<std::ptrdiff_t>(turn));
         continue;
       }
-      if (auto other = start(false)) mine.push_back(std::move(other));
+      if (auto other = start()) mine.push_back(std::move(other));
       ++turn;
       std::this_thread::yield();
     }

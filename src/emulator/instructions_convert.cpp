@@ -31,10 +31,13 @@ T read(std::uint64_t bits) {
     return from_bits<T>(bits);
   }
 }
+/// A signed result fills a wider register with its sign: PTX ISA, "Operand Size Exceeding Instruction-Type Size".
 template <typename T>
 std::uint64_t write(T value) {
   if constexpr (Small<T>) {
     return value.code;
+  } else if constexpr (std::signed_integral<T>) {
+    return static_cast<std::uint64_t>(std::int64_t{value});
   } else {
     return to_bits(value);
   }

@@ -292,7 +292,7 @@ Variable Parser::variable(Space space, Variable declared) {
   while (accept("[")) {
     const std::uint64_t extent = token_.is("]") ? 0 : unsigned_number("an extent");
     expect("]");
-    if (extent > kMaxVariableBytes || declared.bytes * extent > kMaxVariableBytes) fail("this variable is too large");
+    if (declared.bytes != 0 && extent > kMaxVariableBytes / declared.bytes) fail("this variable is too large");
     declared.bytes *= extent;
   }
   if (accept("=")) {
