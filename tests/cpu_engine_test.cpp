@@ -26,7 +26,7 @@ class CpuEngine : public testing::Test {
 
   /// Runs the layer and judges it, stage by stage and end to end.
   Trace expect_right(const Layer& layer, const Tokens& tokens) {
-    const Trace trace = make_cpu_engine(layer, 2)->run(tokens, Keep::trace);
+    Trace trace = make_cpu_engine(layer, 2)->run(tokens, Keep::trace);
     const reference::Judgement judgement = reference::judge(layer, tokens, trace);
     EXPECT_TRUE(judgement.passed()) << seed() << "\n" << judgement.text();
     EXPECT_EQ(judgement.stages.size(), 10U) << judgement.text();
@@ -154,8 +154,9 @@ TEST(Router, RowsAreSortedByExpertThenToken) {
 }
 
 TEST(Quantize, RowsByHand) {
-  const auto quantize = [](std::vector<float> values) {
+  const auto quantize = [](const std::vector<float>& values) {
     std::vector<std::uint16_t> row;
+    row.reserve(values.size());
     for (const float value : values) row.push_back(encode_bf16(value));
     std::vector<std::uint8_t> codes(row.size());
     const float scale = engine::quantize_row(row.data(), static_cast<int>(row.size()), codes.data());

@@ -71,7 +71,7 @@ TEST(Machine, ALaneMaySpinOnWhatAnotherLaneOfItsWarpDoes) {
 SPIN: atom.global.cas.b32 %r4, [lock], 0, 1; setp.ne.u32 %p1, %r4, 0; @%p1 bra SPIN;
  ld.global.u32 %r5, [sum]; add.u32 %r5, %r5, 1; st.global.u32 [sum], %r5; membar.gl;
  atom.global.exch.b32 %r6, [lock], 0;)");
-  for (const u64 seed : {1, 2}) {
+  for (const u64 seed : {1U, 2U}) {
     Bench bench(text, card_options("gb10", seed));
     const u64 out = bench.upload(std::vector<u32>{0});
     bench.launch("k", {2}, {64}, {out});
@@ -163,7 +163,7 @@ SKIP: shr.u32 %r6, %r6, 1; setp.ne.u32 %p2, %r6, 0; @%p2 bra STEP;
  setp.ge.u32 %p5, %r3, 64; @%p5 bra LAST; barrier.sync 3, 64;
 LAST: ld.shared.u32 %r11, [words]; mul.lo.u32 %r10, %r10, 1000000; add.u32 %r11, %r11, %r10;
  @!%p4 mov.u32 %r11, 0; st.global.u32 [%o], %r11;)";
-  for (const u64 seed : {1, 2, 3, 4, 5}) {
+  for (const u64 seed : {1U, 2U, 3U, 4U, 5U}) {
     const std::vector<u32> got = run(body, 3, 128, card_options("gb10", seed));
     for (u32 i = 0; i < got.size(); ++i) {
       const u32 first = i / 128 * 128;

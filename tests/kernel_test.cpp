@@ -32,7 +32,7 @@ std::vector<std::string> place_names() {
 
 /// The operands of a grouped GEMM on the host.
 struct Operands {
-  Operands(Random& random, Problem sizes, std::vector<int> rows_of)
+  Operands(Random& random, Problem sizes, const std::vector<int>& rows_of)
       : problem(sizes), w(random_experts(random, sizes.experts, sizes.n, sizes.k)) {
     first.assign(1, 0);
     for (const int rows : rows_of) first.push_back(first.back() + rows);

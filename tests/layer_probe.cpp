@@ -4,11 +4,11 @@
 #include <fmt/core.h>
 
 #include <cstdio>
+#include <exception>
 #include <nlohmann/json.hpp>
 
 #include "engine/gpu.hpp"
 #include "layer_cases.hpp"
-#include "spec/error.hpp"
 
 int main(int argc, char** argv) {
   using namespace moesaic;  // NOLINT
@@ -29,7 +29,7 @@ int main(int argc, char** argv) {
     }
     fmt::print("{}\n", nlohmann::json{{"place", place}, {"cases", cases}}.dump(1));
     return 0;
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     fmt::print(stderr, "layer_probe: {}\n", error.what());
     return 1;
   }

@@ -104,8 +104,9 @@ TEST_F(ReferenceInterval, HoldsWhatMayQuantizeEitherWay) {
   const Tokens tokens{1, 2, {encode_bf16(448), encode_bf16(0)}};
   const auto output_interval = [&](float up) {
     layer.gate_up = {1, 4, 2, std::vector<std::uint8_t>(8), {0.25F, 0.25F, 1.0F / 448, up / 448}};
-    for (const std::size_t at : {0, 2, 4, 6}) layer.gate_up.codes[at] = encode_e4m3(1);  // gates 112, ups 1 and `up`
-    layer.gate_up.scales[2] = 4.0F / 448;                                                // h[0] = 448
+    for (const std::size_t at : {0U, 2U, 4U, 6U})
+      layer.gate_up.codes[at] = encode_e4m3(1);  // gates 112, ups 1 and `up`
+    layer.gate_up.scales[2] = 4.0F / 448;        // h[0] = 448
     return reference::layer_interval(layer, tokens, reference::route(layer, tokens));
   };
   const Interval clear = output_interval(1.0F);

@@ -53,7 +53,7 @@ device::Driver emulated_h200(std::uint64_t seed) {
 }
 
 TEST(Silicon, EmulatedKernelsGiveTheSameBits) {
-  for (const std::uint64_t seed : {1, 2}) {
+  for (const std::uint64_t seed : {1U, 2U}) {
     for (const Section& section : run_kernels(emulated_h200(seed))) {
       expect_same(section.name, section.words, recorded(section.name));
     }

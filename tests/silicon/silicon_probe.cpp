@@ -180,7 +180,7 @@ Section copy_boxes(const Card& card) {
   const CUdeviceptr address = card.upload(tensor);
   Section section{"copy_boxes", {}};
   for (const BoxCase& one : box_cases()) {
-    alignas(64) CUtensorMap map{};
+    CUtensorMap map{};
     card.check(card.driver().cuTensorMapEncodeTiled(
                    &map, one.type, static_cast<cuuint32_t>(one.dims.size()),
                    reinterpret_cast<void*>(address),  // NOLINT(performance-no-int-to-ptr): an address of the card
@@ -295,7 +295,7 @@ class WrongCalls {
     const std::array<std::uint64_t, 2> dims{dim, 8};
     const std::array<std::uint32_t, 2> boxes{box, 8};
     const std::array<std::uint32_t, 2> steps{1, 1};
-    alignas(64) CUtensorMap map{};
+    CUtensorMap map{};
     return driver_.cuTensorMapEncodeTiled(
         &map, CU_TENSOR_MAP_DATA_TYPE_UINT8, 2,
         reinterpret_cast<void*>(address),  // NOLINT(performance-no-int-to-ptr): an address of the card
