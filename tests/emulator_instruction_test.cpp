@@ -460,6 +460,19 @@ TEST(Instructions, Conversions) {
   });
 }
 
+TEST(Instructions, ConversionsFlushWhereAsked) {
+  const auto ftz = [](float a) { return std::fpclassify(a) == FP_SUBNORMAL ? std::copysign(0.0F, a) : a; };
+  const auto up = [](float a) { return to_integer<s32>(std::ceil(static_cast<double>(a)), false); };
+  const auto down = [](float a) { return to_integer<s64>(std::floor(static_cast<double>(a)), true); };
+  check<s32, float, u32, u32>("cvt.rpi.s32.f32 %d, %a;", [&](float a, u32, u32) { return up(a); });
+  check<s32, float, u32, u32>("cvt.rpi.ftz.s32.f32 %d, %a;", [&](float a, u32, u32) { return up(ftz(a)); });
+  check<s64, float, u32, u32>("cvt.rmi.ftz.sat.s64.f32 %d, %a;", [&](float a, u32, u32) { return down(ftz(a)); });
+  check<double, float, u32, u32>("cvt.ftz.f64.f32 %d, %a;",
+                                 [&](float a, u32, u32) { return static_cast<double>(ftz(a)); });
+  check<double, float, u32, u32>("xor.b32 %a, %a, 0x80000000; cvt.ftz.f64.f32 %d, %a;",
+                                 [&](float a, u32, u32) { return static_cast<double>(ftz(-a)); });
+}
+
 /// The e4m3 code nearest to a value, by looking at all of them.
 std::uint8_t nearest_e4m3(float v) {
   if (std::isnan(v)) return 0x7f;

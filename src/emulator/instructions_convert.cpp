@@ -123,6 +123,11 @@ To to_integer(From from) {
   return static_cast<To>(value);
 }
 
+template <typename To, Rounding kRounding>
+To to_integer_ftz(float from) {
+  return to_integer<To, float, kRounding>(flush(from));
+}
+
 template <typename To, typename From>
 To resize(From from) {
   return static_cast<To>(from);
@@ -142,6 +147,9 @@ float saturated(float value) {
 }
 float flushed(float value) {
   return canonical(flush(value));
+}
+double widen_ftz(float value) {
+  return static_cast<double>(flush(value));
 }
 
 template <auto kFunction, typename To, typename From>
@@ -199,17 +207,26 @@ struct Adder {
     between_integers<To, std::int64_t>(to, "s64");
     from_float<To, F16>(to, "f16");
     from_float<To, Bf16>(to, "bf16");
-    from_float<To, float>(to, "[ftz.]f32");
+    from_float<To, float>(to, "f32");
+    from_flushed_float<To>(to);
     from_float<To, double>(to, "f64");
     float_from<To>(to);
   }
   template <typename To, typename From>
   void from_float(const std::string& to, const std::string& from) {
-    const std::string types = from.starts_with("[") ? "[.ftz][.sat]." + to + ".f32" : "[.sat]." + to + "." + from;
+    const std::string types = "[.sat]." + to + "." + from;
     add(".rni" + types, convert<to_integer<To, From, Rounding::nearest>>);
     add(".rzi" + types, convert<to_integer<To, From, Rounding::zero>>);
     add(".rmi" + types, convert<to_integer<To, From, Rounding::down>>);
     add(".rpi" + types, convert<to_integer<To, From, Rounding::up>>);
+  }
+  template <typename To>
+  void from_flushed_float(const std::string& to) {
+    const std::string types = ".ftz[.sat]." + to + ".f32";
+    add(".rni" + types, convert<to_integer_ftz<To, Rounding::nearest>>);
+    add(".rzi" + types, convert<to_integer_ftz<To, Rounding::zero>>);
+    add(".rmi" + types, convert<to_integer_ftz<To, Rounding::down>>);
+    add(".rpi" + types, convert<to_integer_ftz<To, Rounding::up>>);
   }
   template <typename From>
   void float_from(const std::string& from) {
@@ -242,7 +259,8 @@ void add_conversion_rows(InstructionTable& table) {
   to.add(".f32.f16", convert<to_float<float, F16, Rounding::nearest>>);
   to.add(".f32.bf16", convert<to_float<float, Bf16, Rounding::nearest>>);
   to.add(".f64.f16", convert<to_float<double, F16, Rounding::nearest>>);
-  to.add("[.ftz].f64.f32", convert<to_float<double, float, Rounding::nearest>>);
+  to.add(".f64.f32", convert<to_float<double, float, Rounding::nearest>>);
+  to.add(".ftz.f64.f32", convert<widen_ftz>);
   to.add(".rn.f16.f32", convert<to_float<F16, float, Rounding::nearest>>);
   to.add(".rn.bf16.f32", convert<to_float<Bf16, float, Rounding::nearest>>);
   to.add(".rn.f16.f64", convert<to_float<F16, double, Rounding::nearest>>);
