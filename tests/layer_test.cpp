@@ -98,8 +98,7 @@ class VariantTest : public testing::TestWithParam<std::string> {};
 
 TEST_P(VariantTest, AForcedVariantRunsAndChangesNoBit) {
   const LayerInput input = make_input(layer_cases()[1]);
-  const auto free = make_engine(input.layer, GetParam(), 1);
-  const auto want = digests(free->run(input.tokens, engine::Keep::trace));
+  const auto want = digests(make_engine(input.layer, GetParam(), 1)->run(input.tokens, engine::Keep::trace));
   for (const char* variant : {"moe_fp8_gemm/f64t8k128.s5.c2", "moe_fp8_gemm/f128t64k128.s2.c2"}) {
     const auto engine = make_engine(input.layer, GetParam(), 1, variant);
     EXPECT_EQ(digests(engine->run(input.tokens, engine::Keep::trace)), want) << variant;
@@ -119,6 +118,13 @@ TEST_P(VariantTest, SizesThatNoVariantTakesAreRefusedAtOnce) {
 
 INSTANTIATE_TEST_SUITE_P(Cards, VariantTest, testing::Values("emulated:gb10", "emulated:h200"),
                          [](const auto& instance) { return test_name(instance.param); });
+
+TEST(Emulated, OneCardAtATime) {
+  const LayerInput input = make_input(layer_cases()[2]);
+  const auto engine = make_engine(input.layer, "emulated:gb10", 1);
+  expect_refused(input.layer, "emulated:h200", "", "another emulated card is in use");
+  EXPECT_EQ(engine->run(input.tokens, engine::Keep::output).output.size(), input.tokens.values.size());
+}
 
 TEST(Silicon, AnEmulatedH200GivesTheBitsOfARealOne) {
   std::ifstream file(MOESAIC_SOURCE_DIR "/tests/fixtures/silicon/layers.json");

@@ -36,7 +36,7 @@ const std::map<std::string, Room> kRooms{
      {{"spec/formats.hpp", "spec/device.hpp", "spec/error.hpp", "reference/tensor_core.hpp"}, kNothing, ""}},
     {"device", {{"spec/"}, kNothing, "emulator/"}},
     {"engine", {{"spec/", "device/"}, kNothing, "kernels/"}},
-    {"cli", {{"spec/", "checkpoint/", "reference/", "emulator/", "device/", "engine/"}, kNothing, ""}},
+    {"cli", {{"spec/", "checkpoint/", "reference/", "device/", "engine/"}, kNothing, ""}},
 };
 
 struct Source {

@@ -7,30 +7,25 @@
 
 #include "spec/formats.hpp"
 #include "spec/layer.hpp"
+#include "spec/split_mix.hpp"
 
 /// Random operands that are the same on every machine for a seed.
 namespace moesaic::test {
 
-/// splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
-class Random {
+class Random : public SplitMix64 {
  public:
-  explicit Random(std::uint64_t seed) : state_(seed) {}
+  using SplitMix64::SplitMix64;
 
-  std::uint64_t bits() {
-    state_ += 0x9e3779b97f4a7c15U;
-    std::uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31);
-  }
-  int below(int bound) { return static_cast<int>(bits() % static_cast<std::uint64_t>(bound)); }
+  int below(int bound) { return static_cast<int>(next() % static_cast<std::uint64_t>(bound)); }
   /// In (-1, 1).
-  float uniform() { return (static_cast<float>(bits() >> 40) * 0x1p-24F - 0.5F) * 2; }
+  float uniform() { return (static_cast<float>(next() >> 40) * 0x1p-24F - 0.5F) * 2; }
   /// Near zero mostly, with tails: the product of three uniform numbers.
-  float tailed() { return uniform() * uniform() * uniform() * 4; }
-
- private:
-  std::uint64_t state_;
+  float tailed() {
+    const float a = uniform();  // statements, because the order of operands is the compiler's
+    const float b = uniform();
+    const float c = uniform();
+    return a * b * c * 4;
+  }
 };
 
 /// Any finite e4m3 code, small magnitudes more often than large ones.

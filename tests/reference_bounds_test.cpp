@@ -23,7 +23,7 @@ namespace {
 TEST(ReferenceRounding, AgreesWithTheFormats) {
   test::Random random(std::random_device{}());
   for (int i = 0; i < 1 << 20; ++i) {
-    const auto bits = static_cast<std::uint32_t>(random.bits());
+    const auto bits = static_cast<std::uint32_t>(random.next());
     const float value = std::bit_cast<float>(bits);
     if (std::isnan(value)) continue;
     const double bf16 = round_to_bf16(static_cast<double>(value));
@@ -65,7 +65,7 @@ std::vector<Operands> operand_kinds(test::Random& random, int count) {
     return made;
   };
   const auto any = [&](int) {
-    const auto code = static_cast<std::uint8_t>(random.bits());
+    const auto code = static_cast<std::uint8_t>(random.next());
     return static_cast<std::uint8_t>((code & 0x7f) == 0x7f ? 0 : code);
   };
   std::vector<Operands> kinds;

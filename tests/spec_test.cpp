@@ -2,6 +2,9 @@
 
 #include <cmath>
 
+#include <string>
+
+#include "spec/config.hpp"
 #include "spec/device.hpp"
 #include "spec/formats.hpp"
 #include "spec/layer.hpp"
@@ -87,6 +90,66 @@ TEST(Devices, AreFoundByName) {
   ASSERT_NE(find_device("gb10"), nullptr);
   EXPECT_EQ(find_device("gb10")->capability(), 121);
   EXPECT_EQ(find_device("gb11"), nullptr);
+}
+
+constexpr Config kDecode{.tile_f = 64, .tile_t = 8, .tile_k = 128, .stages = 5, .blocks_per_sm = 2};
+
+TEST(Configs, HaveOneName) {
+  EXPECT_EQ(variant_name(kDecode), "moe_fp8_gemm/f64t8k128.s5.c2");
+}
+
+TEST(Configs, CountTheBytesOfTheirSharedMemory) {
+  EXPECT_EQ(smem_bytes(kDecode), sizeof(Smem<kDecode>));
+  EXPECT_EQ(smem_bytes(kDecode), 47104U);  // 5 * (72 * 128 + 2 * 8 + 16), up to a multiple of 1024
+}
+
+TEST(Configs, EachBlockLosesWhatTheSystemTakes) {
+  const Device& gb10 = *find_device("gb10");
+  EXPECT_EQ(smem_share_bytes(gb10, 1), 101376U);
+  EXPECT_EQ(smem_share_bytes(gb10, 2), 50176U);
+  // 50 KB would fit twice into 100 KB, were it not for the 1 KB of each block that the system takes.
+  constexpr Config kHalf{.tile_f = 128, .tile_t = 64, .tile_k = 128, .stages = 2, .blocks_per_sm = 2};
+  EXPECT_EQ(smem_bytes(kHalf), 50176U);
+  EXPECT_TRUE(fits(kHalf, gb10));
+  Device greedy = gb10;
+  greedy.smem_reserved_bytes += 1;
+  EXPECT_FALSE(fits(kHalf, greedy));
+  Config deep = kDecode;
+  deep.stages = 6;
+  EXPECT_FALSE(fits(deep, gb10));
+  deep.blocks_per_sm = 1;
+  EXPECT_TRUE(fits(deep, gb10));
+}
+
+TEST(Configs, AreIllegalForAReason) {
+  const auto why = [](auto change) {
+    Config config = kDecode;
+    change(config);
+    const char* reason = why_illegal(config);
+    return std::string(reason == nullptr ? "" : reason);
+  };
+  EXPECT_EQ(why([](Config&) {}), "");
+  EXPECT_NE(why([](Config& c) { c.tile_k = 64; }).find("tile_k is not 128"), std::string::npos);
+  EXPECT_NE(why([](Config& c) { c.tile_f = 96; }).find("tile_f is not a multiple of 64"), std::string::npos);
+  EXPECT_NE(why([](Config& c) { c.tile_f = 320; }).find("wider than 256"), std::string::npos);
+  EXPECT_NE(why([](Config& c) { c.tile_t = 24; }).find("neither 8 nor a multiple of 16"), std::string::npos);
+  EXPECT_NE(why([](Config& c) { c.stages = 1; }).find("fewer than 2 stages"), std::string::npos);
+  EXPECT_NE(why([](Config& c) { c.blocks_per_sm = 0; }).find("blocks_per_sm is below 1"), std::string::npos);
+}
+
+TEST(Configs, AreInvalidForAReason) {
+  const Device& gb10 = *find_device("gb10");
+  const Problem problem{.experts = 8, .n = 1408, .k = 704};
+  for (const Device& device : kDevices) EXPECT_EQ(valid(kDecode, problem, device), "") << device.name;
+  EXPECT_NE(valid(kDecode, {8, 1408, 700}, gb10).find("k 700 is not a positive multiple of 16"), std::string::npos);
+  EXPECT_NE(valid(kDecode, {8, 1404, 704}, gb10).find("n 1404 is not a positive multiple of 8"), std::string::npos);
+  Device later = gb10;
+  later.major = 13;
+  EXPECT_NE(valid(kDecode, problem, later).find("compute capability 13.1 is unknown here"), std::string::npos);
+  Config deep = kDecode;
+  deep.stages = 6;
+  EXPECT_EQ(valid(deep, problem, gb10),
+            "needs 56320 bytes of shared memory in each of 2 blocks per SM; NVIDIA GB10 leaves 50176");
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "checkpoint/safetensors.hpp"
 #include "checkpoint/staging.hpp"
 #include "spec/error.hpp"
+#include "spec/split_mix.hpp"
 
 namespace moesaic::checkpoint {
 namespace {
@@ -22,23 +23,14 @@ const Architecture& kArchitecture = kArchitectures[0];
 constexpr std::string_view kConfigFile = "config.json";
 constexpr std::string_view kWeightsFile = "model.safetensors";
 
-/// SplitMix64 (Steele, Lea, Flood 2014). Distributions are built from + * / sqrt alone, which IEEE 754 rounds alike
-/// everywhere; those of the standard library differ from one to the next.
-class Random {
+/// Distributions are built from + * / sqrt alone, which IEEE 754 rounds alike everywhere.
+class Random : public SplitMix64 {
  public:
-  explicit Random(std::uint64_t seed) : state_(seed) {}
+  explicit Random(std::uint64_t seed) : SplitMix64(seed) {}
 
   /// An independent stream for each name.
-  Random(std::uint64_t seed, std::string_view name) : state_(seed) {
-    for (const char c : name) state_ = next() ^ static_cast<unsigned char>(c);
-  }
-
-  std::uint64_t next() {
-    state_ += 0x9e3779b97f4a7c15U;
-    std::uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31);
+  Random(std::uint64_t seed, std::string_view name) : SplitMix64(seed) {
+    for (const char c : name) *this = Random(next() ^ static_cast<unsigned char>(c));
   }
 
   /// In [0, 1).
@@ -57,9 +49,6 @@ class Random {
     const double value = normal();
     return next() % 32 == 0 ? value * (2 + 4 * uniform()) : value;
   }
-
- private:
-  std::uint64_t state_;
 };
 
 /// What hidden states of every token have in common, by channel. Not part of any seed: made-up tokens suit every

@@ -2,6 +2,7 @@
 
 #include <cuda.h>
 
+#include <memory>
 #include <string>
 
 #include "device/place.hpp"
@@ -43,6 +44,8 @@ struct Driver {
 #undef MOESAIC_MEMBER
   /// What the driver knows of the last failure beyond its code: the emulator's finding; empty from libcuda.
   std::string (*last_fault)() = nullptr;
+  /// Held as long as the table is in use; an emulated card is one process-wide state and takes one user at a time.
+  std::shared_ptr<const void> lease;
 };
 
 // Two steps, so that cuda.h's versioned names are put in before the name becomes a string.
@@ -60,8 +63,8 @@ Driver make_driver(Find find) {
   return driver;
 }
 
-/// The table for a gpu or an emulated place. Opening an emulated place makes the process's emulated card anew: what an
-/// earlier one held is gone. Throws Error when libcuda.so.1 cannot be opened or lacks a function.
+/// The table for a gpu or an emulated place. Throws Error when libcuda.so.1 cannot be opened or lacks a function, and
+/// when an emulated place is opened while a table of one is still held.
 Driver open_driver(const Place& place);
 
 /// The emulator's half of open_driver; the one file that sees the emulator defines it.

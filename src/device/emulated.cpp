@@ -5,6 +5,10 @@
 namespace moesaic::device {
 
 Driver open_emulated_driver(const Place& place) {
+  static std::weak_ptr<const void> taken;
+  if (!taken.expired()) {
+    throw Error("--device " + place.name() + ": another emulated card is in use in this process; one at a time");
+  }
   emulator::DriverOptions options{.card = *place.card, .seed = place.seed};
   if (place.sms > 0) options.card.sms = place.sms;
   emulator::configure(options);
@@ -14,6 +18,8 @@ Driver open_emulated_driver(const Place& place) {
     return function;
   });
   driver.last_fault = emulator::last_fault;
+  driver.lease = std::make_shared<int>();
+  taken = driver.lease;
   return driver;
 }
 

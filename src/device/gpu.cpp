@@ -36,13 +36,14 @@ Gpu::Gpu(const Place& place) : driver_(open_driver(place)), place_name_(place.na
   }
   check(driver_.cuDeviceGet(&handle_, place.ordinal), "opening the device");
   describe();
-  check(driver_.cuDevicePrimaryCtxRetain(&context_, handle_), "creating a context");
-  check(driver_.cuCtxSetCurrent(context_), "entering the context");
+  CUcontext context = nullptr;
+  check(driver_.cuDevicePrimaryCtxRetain(&context, handle_), "creating a context");
+  context_ = {context, [this](CUcontext) { static_cast<void>(driver_.cuDevicePrimaryCtxRelease(handle_)); }};
+  check(driver_.cuCtxSetCurrent(context), "entering the context");
 }
 
 Gpu::~Gpu() {
   for (CUmodule module : modules_) static_cast<void>(driver_.cuModuleUnload(module));
-  if (context_ != nullptr) static_cast<void>(driver_.cuDevicePrimaryCtxRelease(handle_));
 }
 
 void Gpu::check(CUresult result, const std::string& what) const {

@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -104,7 +106,7 @@ class Gpu {
 
   Driver driver_;
   CUdevice handle_ = 0;
-  CUcontext context_ = nullptr;
+  std::unique_ptr<CUctx_st, std::function<void(CUcontext)>> context_;
   std::vector<CUmodule> modules_;
   std::string place_name_;
   std::string full_name_;

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "engine/engine.hpp"
-#include "engine/parallel.hpp"
 #include "engine/quantize.hpp"
 #include "engine/router.hpp"
+#include "spec/parallel.hpp"
 
 namespace moesaic::engine {
 namespace {

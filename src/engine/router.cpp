@@ -9,8 +9,8 @@
 #include <thread>
 #include <vector>
 
-#include "engine/parallel.hpp"
 #include "spec/error.hpp"
+#include "spec/parallel.hpp"
 
 namespace moesaic::engine {
 namespace {

@@ -16,7 +16,7 @@ inline constexpr float kScaleFloor = 1.0F / (kE4m3Max * 512.0F);
 __device__ inline float block_max(float magnitude) {
   constexpr int kWarps = kRowThreads / kWarpThreads;
   __shared__ std::uint32_t of_warp[kWarps];
-  // Magnitudes are ordered as their bits are; a NaN's bits are larger than every number's and so survive.
+  // Magnitudes are ordered as their bits are.
   const std::uint32_t bits = __reduce_max_sync(0xffffffffU, __float_as_uint(magnitude));
   if (threadIdx.x % kWarpThreads == 0) of_warp[threadIdx.x / kWarpThreads] = bits;
   __syncthreads();

@@ -8,8 +8,8 @@
 #include "reference/bounds.hpp"
 #include "reference/decode.hpp"
 #include "reference/layer.hpp"
-#include "reference/parallel.hpp"
 #include "reference/routing.hpp"
+#include "spec/parallel.hpp"
 
 namespace moesaic::reference {
 namespace {
@@ -96,7 +96,7 @@ Range multiply(const Uncertain& in, std::size_t r, const std::vector<float>& wei
 /// The grouped GEMM in intervals: [R, w.rows].
 Uncertain multiply(const Fp8Experts& w, const Routing& routing, const Uncertain& in, Activations activations) {
   Uncertain out(routing.row.size(), w.rows);
-  parallel_for(w.experts * w.rows, [&](int index) {
+  parallel_for(0, w.experts * w.rows, [&](int index) {
     const auto channel = static_cast<std::size_t>(index);
     const std::size_t e = channel / static_cast<std::size_t>(w.rows);
     const std::size_t n = channel % static_cast<std::size_t>(w.rows);

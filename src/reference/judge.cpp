@@ -9,7 +9,7 @@
 #include "reference/bounds.hpp"
 #include "reference/decode.hpp"
 #include "reference/layer.hpp"
-#include "reference/parallel.hpp"
+#include "spec/parallel.hpp"
 
 namespace moesaic::reference {
 namespace {
@@ -123,7 +123,7 @@ class Judge {
     const std::vector<std::int32_t>& first = trace_.routing.first;
     const int blocks = (w.rows + kColumnsAtOnce - 1) / kColumnsAtOnce;
     std::mutex merging;
-    parallel_for(w.experts * blocks, [&](int part) {
+    parallel_for(0, w.experts * blocks, [&](int part) {
       const auto e = static_cast<std::size_t>(part / blocks);
       const int n0 = part % blocks * kColumnsAtOnce;
       if (first[e] == first[e + 1]) return;

@@ -7,8 +7,8 @@
 
 #include "reference/bounds.hpp"
 #include "reference/layer.hpp"
-#include "reference/parallel.hpp"
 #include "reference/routing.hpp"
+#include "spec/parallel.hpp"
 
 namespace moesaic::reference {
 namespace {
@@ -145,7 +145,7 @@ Routing route(const Layer& layer, const Tokens& tokens) {
   routing.top_k = layer.shape.top_k;
   routing.expert.resize(static_cast<std::size_t>(tokens.count) * top_k);
   routing.weight.resize(routing.expert.size());
-  parallel_for(tokens.count, [&](int token) {
+  parallel_for(0, tokens.count, [&](int token) {
     const std::vector<Bounded> logits = logits_of(layer, tokens, token);
     std::vector<std::int32_t> order(logits.size());
     std::iota(order.begin(), order.end(), 0);

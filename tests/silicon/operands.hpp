@@ -3,30 +3,20 @@
 #include <cstdint>
 #include <vector>
 
+#include "spec/split_mix.hpp"
+
 /// Operands for the kernels, the same on every machine.
 namespace moesaic::silicon {
 
-/// The generator splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
-class Random {
+class Random : public SplitMix64 {
  public:
-  explicit Random(std::uint64_t seed) : state_(seed) {}
-
-  std::uint64_t next() {
-    state_ += 0x9e3779b97f4a7c15ULL;
-    std::uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    return z ^ (z >> 31);
-  }
+  using SplitMix64::SplitMix64;
 
   /// In [0, bound).
   std::uint32_t below(std::uint32_t bound) { return static_cast<std::uint32_t>((next() >> 32) % bound); }
 
   /// True once in `n`.
   bool once_in(std::uint32_t n) { return below(n) == 0; }
-
- private:
-  std::uint64_t state_;
 };
 
 /// A small floating-point format by its fields; the sign is the highest bit. Without `ieee` only the code with all bits
