@@ -183,6 +183,37 @@ TEST(Machine, AtomicsOfAllHostThreadsCount) {
   EXPECT_EQ(counts, std::vector<u32>(16, 800));
 }
 
+TEST(Machine, FloatSumsFlushSubnormalsInGlobalMemoryOnly) {
+  // Each line adds %r4 and then %r5 to a word that holds %r6; the generic form by the space that its address lies in.
+  const auto sum = [](const std::string& line, u32 first, u32 second, u32 start) {
+    const std::string body = fmt::format(R"(
+ .shared .align 4 .b32 word; mov.u32 %r7, word; cvt.u64.u32 %rd3, %r7; cvta.shared.u64 %rd3, %rd3;
+ mov.b32 %r4, {:#x}; mov.b32 %r5, {:#x}; mov.b32 %r6, {:#x}; st.shared.b32 [word], %r6; st.global.b32 [%o], %r6;
+)",
+                                         first, second, start);
+    return run(body + line, 1, 1)[0];
+  };
+  const char* global[] = {"red.global.add.f32 [%o], %r4; atom.global.add.f32 %r8, [%o], %r5;",
+                          "red.add.f32 [%o], %r4; atom.add.f32 %r8, [%o], %r5;"};
+  const char* shared[] = {
+      "red.shared.add.f32 [word], %r4; atom.shared.add.f32 %r8, [word], %r5; ld.shared.b32 %r8, [word]; "
+      "st.global.b32 [%o], %r8;",
+      "red.add.f32 [%rd3], %r4; atom.add.f32 %r8, [%rd3], %r5; ld.shared.b32 %r8, [word]; st.global.b32 [%o], %r8;"};
+  constexpr u32 kMinimum = 0x00800000;  // the smallest normal f32
+  for (const char* line : global) {
+    EXPECT_EQ(sum(line, 1, 2, 0), 0U);                                      // inputs
+    EXPECT_EQ(sum(line, 0x80000001, 0x80000000, 0x80000000), 0x80000000U);  // with their signs
+    EXPECT_EQ(sum(line, 0, kMinimum, 5), kMinimum);                         // what memory held
+    EXPECT_EQ(sum(line, 0, 0x80000000 | kMinimum, kMinimum + 1), 0U);       // results
+    EXPECT_EQ(sum(line, 0, 0x80000001 | kMinimum, kMinimum), 0x80000000U);  // with their signs
+    EXPECT_EQ(sum(line, 0x3f800000, 0x40000000, 0x3f800000), 0x40800000U);  // 1 + 1 + 2
+  }
+  for (const char* line : shared) {
+    EXPECT_EQ(sum(line, 1, 2, 5), 8U);
+    EXPECT_EQ(sum(line, 0, 0x80000001 | kMinimum, kMinimum), 0x80000001U);
+  }
+}
+
 TEST(Machine, ReadsParametersLocalsAndConstantsByGenericAddresses) {
   const std::string text = R"(
 .const .align 4 .u32 table[4] = {10, 20, 30, 40};

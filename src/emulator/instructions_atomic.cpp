@@ -21,6 +21,11 @@ T add(T old, T b) {
     return static_cast<T>(static_cast<std::make_unsigned_t<T>>(old) + static_cast<std::make_unsigned_t<T>>(b));
   }
 }
+/// f32 sums in global memory take subnormal operands and results for zeros of their signs; those in shared memory do
+/// not (PTX ISA, red, on .add.f32; atom likewise).
+float add_flushed(float old, float b) {
+  return canonical(flush(flush(old) + flush(b)));
+}
 template <typename T>
 T minimum(T old, T b) {
   return std::min(old, b);
@@ -72,27 +77,34 @@ T replace(Warp& warp, const Instruction& instruction, std::uint64_t address, int
   return from_bits<T>(old);
 }
 
-/// atom d, [a], b.
-template <typename T, T (*kFunction)(T, T)>
+bool is_shared(const Instruction& instruction, std::uint64_t address) {
+  const Space space = instruction.row->access.space;
+  return space == Space::shared || (space == Space::generic && address - kSharedWindow < kWindowBytes);
+}
+
+/// atom d, [a], b. kShared is what happens in shared memory.
+template <typename T, T (*kFunction)(T, T), T (*kShared)(T, T)>
 Flow atom(Warp& warp, const Instruction& instruction, Lanes active) {
   const Slot* op = instruction.operands;
   for_lanes(active, [&](int lane) {
     const T b = from_bits<T>(warp.in(op[3])[lane]);
     const std::uint64_t address = warp.in(op[1])[lane] + warp.in(op[2])[lane];
-    const T old = replace<T>(warp, instruction, address, lane, [&](T value) { return kFunction(value, b); });
+    const auto function = is_shared(instruction, address) ? kShared : kFunction;
+    const T old = replace<T>(warp, instruction, address, lane, [&](T value) { return function(value, b); });
     warp.out(op[0])[lane] = to_bits<T>(old);
   });
   return Flow::next;
 }
 
 /// red [a], b.
-template <typename T, T (*kFunction)(T, T)>
+template <typename T, T (*kFunction)(T, T), T (*kShared)(T, T)>
 Flow red(Warp& warp, const Instruction& instruction, Lanes active) {
   const Slot* op = instruction.operands;
   for_lanes(active, [&](int lane) {
     const T b = from_bits<T>(warp.in(op[2])[lane]);
     const std::uint64_t address = warp.in(op[0])[lane] + warp.in(op[1])[lane];
-    replace<T>(warp, instruction, address, lane, [&](T value) { return kFunction(value, b); });
+    const auto function = is_shared(instruction, address) ? kShared : kFunction;
+    replace<T>(warp, instruction, address, lane, [&](T value) { return function(value, b); });
   });
   return Flow::next;
 }
@@ -114,12 +126,13 @@ Flow compare_and_swap(Warp& warp, const Instruction& instruction, Lanes active) 
 constexpr std::pair<const char*, Space> kSpaces[] = {
     {"", Space::generic}, {".global", Space::global}, {".shared", Space::shared}};
 
-template <typename T, T (*kFunction)(T, T)>
+template <typename T, T (*kFunction)(T, T), T (*kShared)(T, T) = kFunction>
 void add_operation(InstructionTable& table, const std::string& name, bool reduces = true) {
   for (const auto& [space, where] : kSpaces) {
     const Access access{where, sizeof(T), 1};
-    table.add("atom" + std::string(space) + name, "d a s s?", Class::memory, atom<T, kFunction>, access);
-    if (reduces) table.add("red" + std::string(space) + name, "a s s?", Class::memory, red<T, kFunction>, access);
+    table.add("atom" + std::string(space) + name, "d a s s?", Class::memory, atom<T, kFunction, kShared>, access);
+    if (reduces)
+      table.add("red" + std::string(space) + name, "a s s?", Class::memory, red<T, kFunction, kShared>, access);
   }
 }
 
@@ -150,7 +163,7 @@ void add_cas(InstructionTable& table, const std::string& type) {
 void add_atomic_rows(InstructionTable& table) {
   add_operation<std::uint32_t, add<std::uint32_t>>(table, ".add.(u32|s32)");
   add_operation<std::uint64_t, add<std::uint64_t>>(table, ".add.(u64|s64)");
-  add_operation<float, add<float>>(table, ".add.f32");
+  add_operation<float, add_flushed, add<float>>(table, ".add.f32");
   add_operation<double, add<double>>(table, ".add.f64");
   add_order<std::uint32_t>(table, ".u32");
   add_order<std::int32_t>(table, ".s32");
