@@ -31,56 +31,47 @@ struct Device {
   constexpr int capability() const { return 10 * major + minor; }
 };
 
+namespace detail {
+
+/// What all cards of compute capability 12.x share.
+constexpr Device blackwell(Device card) {
+  card.major = 12;
+  card.smem_per_block_bytes = 101376;
+  card.smem_per_sm_bytes = 102400;
+  card.smem_reserved_bytes = 1024;
+  card.registers_per_sm = 65536;
+  card.registers_per_block = 65536;
+  card.threads_per_sm = 1536;
+  card.blocks_per_sm = 24;
+  return card;
+}
+
+}  // namespace detail
+
 inline constexpr std::array kDevices{
-    Device{.name = "gb10",
-           .full_name = "NVIDIA GB10",
-           .major = 12,
-           .minor = 1,
-           .sms = 48,
-           .smem_per_block_bytes = 101376,
-           .smem_per_sm_bytes = 102400,
-           .smem_reserved_bytes = 1024,
-           .registers_per_sm = 65536,
-           .registers_per_block = 65536,
-           .threads_per_sm = 1536,
-           .blocks_per_sm = 24,
-           .l2_bytes = std::int64_t{24} << 20,
-           .memory_bytes = std::int64_t{128} << 30,
-           .clock_mhz = 2418,
-           .memory_gb_per_s = 273,
-           .integrated = true},
-    Device{.name = "rtx5090",
-           .full_name = "NVIDIA GeForce RTX 5090",
-           .major = 12,
-           .minor = 0,
-           .sms = 170,
-           .smem_per_block_bytes = 101376,
-           .smem_per_sm_bytes = 102400,
-           .smem_reserved_bytes = 1024,
-           .registers_per_sm = 65536,
-           .registers_per_block = 65536,
-           .threads_per_sm = 1536,
-           .blocks_per_sm = 24,
-           .l2_bytes = std::int64_t{96} << 20,
-           .memory_bytes = std::int64_t{32} << 30,
-           .clock_mhz = 2407,
-           .memory_gb_per_s = 1792},
-    Device{.name = "rtxpro6000",
-           .full_name = "NVIDIA RTX PRO 6000 Blackwell Workstation Edition",
-           .major = 12,
-           .minor = 0,
-           .sms = 188,
-           .smem_per_block_bytes = 101376,
-           .smem_per_sm_bytes = 102400,
-           .smem_reserved_bytes = 1024,
-           .registers_per_sm = 65536,
-           .registers_per_block = 65536,
-           .threads_per_sm = 1536,
-           .blocks_per_sm = 24,
-           .l2_bytes = std::int64_t{128} << 20,
-           .memory_bytes = std::int64_t{96} << 30,
-           .clock_mhz = 2617,
-           .memory_gb_per_s = 1792},
+    detail::blackwell({.name = "gb10",
+                       .full_name = "NVIDIA GB10",
+                       .minor = 1,
+                       .sms = 48,
+                       .l2_bytes = std::int64_t{24} << 20,
+                       .memory_bytes = std::int64_t{128} << 30,
+                       .clock_mhz = 2418,
+                       .memory_gb_per_s = 273,
+                       .integrated = true}),
+    detail::blackwell({.name = "rtx5090",
+                       .full_name = "NVIDIA GeForce RTX 5090",
+                       .sms = 170,
+                       .l2_bytes = std::int64_t{96} << 20,
+                       .memory_bytes = std::int64_t{32} << 30,
+                       .clock_mhz = 2407,
+                       .memory_gb_per_s = 1792}),
+    detail::blackwell({.name = "rtxpro6000",
+                       .full_name = "NVIDIA RTX PRO 6000 Blackwell Workstation Edition",
+                       .sms = 188,
+                       .l2_bytes = std::int64_t{128} << 20,
+                       .memory_bytes = std::int64_t{96} << 30,
+                       .clock_mhz = 2617,
+                       .memory_gb_per_s = 1792}),
     Device{.name = "h200",
            .full_name = "NVIDIA H200",
            .major = 9,
