@@ -136,6 +136,11 @@ WAIT: mbarrier.try_wait.parity.shared.b64 %p2, [%r3], 0; @!%p2 bra WAIT;)",
       "\n mov.u32 %r1, %laneid; setp.lt.u32 %p1, %r1, 16; @%p1 bra LOW;\n bar.sync 0; bra END;\n"
       "LOW: bar.warp.sync -1; bra END;\nEND:",
       {Kind::deadlock, 0, "waits for lanes 0xffff0000"});
+  // Two barriers of the warp whose masks differ are not one barrier.
+  expect_fault(
+      "\n mov.u32 %r1, %laneid; setp.lt.u32 %p1, %r1, 16; @%p1 bra LOW;\n bar.warp.sync -1; bra END;\n"
+      "LOW: bar.warp.sync 0x1ffff; bra END;\nEND:",
+      {Kind::deadlock, 0, "waits for lanes"});
 }
 
 TEST(Faults, GivingUpAWaitIsNoDeadlock) {

@@ -63,6 +63,26 @@ TEST(Machine, LanesThatLeaveAreNotWaitedFor) {
   for (u32 i = 0; i < got.size(); ++i) EXPECT_EQ(got[i], i % 4 == 0 ? 0U : 0xeeeeeeeeU) << i;
 }
 
+TEST(Machine, LanesSynchronizeFromDifferentInstructions) {
+  // Both arms of a branch exchange words twice, each time past a barrier of its own; lane 31 has left.
+  const std::string body = R"(
+ .shared .align 4 .b32 words[32];
+ setp.eq.u32 %p1, %r3, 31; @%p1 exit;
+ mov.u32 %r4, words; shl.b32 %r5, %r3, 2; add.u32 %r5, %r4, %r5; xor.b32 %r6, %r3, 16; setp.eq.u32 %p4, %r6, 31;
+ @%p4 mov.u32 %r6, 15; shl.b32 %r6, %r6, 2; add.u32 %r6, %r4, %r6; setp.lt.u32 %p2, %r3, 16; mov.u32 %r7, 0;
+ @%p2 bra LOW;
+HIGH: st.shared.u32 [%r5], %r3; bar.warp.sync -1; ld.shared.u32 %r8, [%r6]; bar.warp.sync -1;
+ add.u32 %r7, %r7, 1; add.u32 %r3, %r3, 100; setp.lt.u32 %p3, %r7, 2; @%p3 bra HIGH;
+ bra END;
+LOW: st.shared.u32 [%r5], %r3; bar.warp.sync -1; ld.shared.u32 %r8, [%r6]; bar.warp.sync -1;
+ add.u32 %r3, %r3, 100; add.u32 %r7, %r7, 1; setp.lt.u32 %p3, %r7, 2; @%p3 bra LOW;
+END: st.global.u32 [%o], %r8;)";
+  for (const u64 seed : {1U, 2U, 3U}) {
+    const std::vector<u32> got = run(body, 1, 32, card_options("gb10", seed));
+    for (u32 i = 0; i < 31; ++i) EXPECT_EQ(got[i], 100 + (i == 15 ? 15 : i ^ 16U)) << i;
+  }
+}
+
 TEST(Machine, ALaneMaySpinOnWhatAnotherLaneOfItsWarpDoes) {
   // A spin lock taken by every lane: the holder stands behind the spinning lanes.
   const std::string text = R"(

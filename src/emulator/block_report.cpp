@@ -14,7 +14,7 @@ std::string describe(const Block& block, const Warp& warp, const Fragment& fragm
     case Wait::nothing:
       return who + "runs";
     case Wait::lanes:
-      return who + fmt::format("waits for lanes {:#010x} to come to the same instruction",
+      return who + fmt::format("waits for lanes {:#010x} to come there too",
                                fragment.waits_on & warp.live() & ~fragment.lanes);
     case Wait::barrier:
       return who + fmt::format("waits at barrier {}{}", fragment.waits_on,

@@ -13,13 +13,18 @@ Lanes mask_of(const Warp& warp, Slot slot, Lanes active) {
   return static_cast<Lanes>(warp.in(slot)[std::countr_zero(active)]);
 }
 
-/// Waits for the lanes that the instruction names. Executing it without being named is an error of the program.
-bool together(Warp& warp, const Instruction& instruction, Lanes active, Slot mask) {
+/// The lanes that the instruction names. Executing it without being named is an error of the program.
+Lanes members(Warp& warp, const Instruction& instruction, Lanes active, Slot mask) {
   const Lanes wanted = mask_of(warp, mask, active);
   if ((active & ~wanted) != 0) {
     warp.fail(Fault::Kind::invalid, instruction, active & ~wanted, "these lanes are not in the member mask");
   }
-  return warp.gather(active, wanted);
+  return wanted;
+}
+
+/// Waits for the lanes that the instruction names to come to it.
+bool together(Warp& warp, const Instruction& instruction, Lanes active, Slot mask) {
+  return warp.gather(active, members(warp, instruction, active, mask));
 }
 
 enum class Shuffle : std::uint8_t { up, down, bfly, idx };
@@ -166,8 +171,10 @@ Flow match_all(Warp& warp, const Instruction& instruction, Lanes active) {
   return Flow::next;
 }
 
+/// Lanes may come to different instructions: only the masks have to agree.
 Flow warp_barrier(Warp& warp, const Instruction& instruction, Lanes active) {
-  return together(warp, instruction, active, instruction.operands[0]) ? Flow::next : Flow::wait;
+  const Lanes wanted = members(warp, instruction, active, instruction.operands[0]);
+  return warp.meet(instruction, active, wanted) ? Flow::next : Flow::wait;
 }
 
 }  // namespace

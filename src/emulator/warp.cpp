@@ -162,6 +162,22 @@ bool Warp::gather(Lanes active, Lanes wanted) {
   return false;
 }
 
+bool Warp::meet(const Instruction& instruction, Lanes active, Lanes wanted) {
+  if (take_release()) return true;
+  const auto has_come = [&](const Fragment& f) {
+    return f.wait == Wait::lanes && f.waits_on == wanted && code_[f.pc].row == instruction.row;
+  };
+  Lanes here = active;
+  for (const Fragment& fragment : fragments_) here |= has_come(fragment) ? fragment.lanes : 0;
+  if (!gather(here, wanted)) return false;
+  for (Fragment& fragment : fragments_) {
+    if (!has_come(fragment)) continue;
+    fragment.wait = Wait::nothing;
+    fragment.released = true;
+  }
+  return true;
+}
+
 void Warp::wait_for(Wait reason, std::uint32_t what, bool parity) {
   current_->wait = reason;
   current_->waits_on = what;

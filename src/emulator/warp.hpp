@@ -14,7 +14,7 @@ class Block;
 /// For what a fragment waits.
 enum class Wait : std::uint8_t {
   nothing,
-  lanes,    ///< for other lanes of its warp to come to the same instruction
+  lanes,    ///< for other lanes of its warp to come to the same instruction, or to another bar.warp.sync
   barrier,  ///< at barrier Fragment::waits_on of the block
   phase,    ///< for the phase of parity Fragment::parity of the mbarrier at Fragment::waits_on
 };
@@ -74,6 +74,8 @@ class Warp {
 
   /// Stays at this instruction until `wanted` lanes (those that have not exited) are here together; true when they are.
   bool gather(Lanes active, Lanes wanted);
+  /// Likewise, but the others may be at any instruction of the same row that wants the same lanes.
+  bool meet(const Instruction& instruction, Lanes active, Lanes wanted);
   /// Stays at this instruction for the reason given; to be followed by Flow::wait.
   void wait_for(Wait reason, std::uint32_t what, bool parity = false);
   /// Stays at this instruction, at a barrier of the block for `expected` threads (0: all).
