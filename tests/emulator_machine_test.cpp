@@ -387,6 +387,27 @@ WAIT: mbarrier.try_wait.parity.shared.b64 %p, [%r3], 0; @!%p bra WAIT;
   EXPECT_GT(second, 5);
 }
 
+TEST(Machine, AWaitForAPhaseMayEndBeforeThePhase) {
+  // Thread 0 tries once; warp 1 ends the phase after it has counted to 1000. The ISA allows either answer, so seeds
+  // must show both.
+  const std::string body = R"(
+ .shared .b64 bar; mov.u32 %r4, bar; setp.eq.u32 %p1, %r3, 0; @%p1 mbarrier.init.shared.b64 [%r4], 1; bar.sync 0;
+ @%p1 bra TRY; setp.lt.u32 %p2, %r3, 32; @%p2 exit; mov.u32 %r5, 0;
+COUNT: add.u32 %r5, %r5, 1; setp.lt.u32 %p2, %r5, 1000; @%p2 bra COUNT;
+ setp.eq.u32 %p3, %r3, 32; @%p3 mbarrier.arrive.shared.b64 _, [%r4]; bra END;
+TRY: mbarrier.try_wait.parity.shared.b64 %p4, [%r4], 0; selp.u32 %r6, 1, 2, %p4; st.global.u32 [%o], %r6;
+END:)";
+  int early = 0;
+  int late = 0;
+  for (u64 seed = 1; seed <= 300; ++seed) {
+    const u32 got = run(body, 1, 64, card_options("gb10", seed))[0];
+    early += got == 2 ? 1 : 0;
+    late += got == 1 ? 1 : 0;
+  }
+  EXPECT_GT(early, 20);
+  EXPECT_GT(late, 20);
+}
+
 TEST(Machine, OneSeedMeansOneResult) {
   // The order in which threads come is visible to this kernel.
   const std::string text =
