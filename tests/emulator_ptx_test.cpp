@@ -117,6 +117,19 @@ TEST(PtxParser, SaysWhereTextIsMalformed) {
   expect_error_at(kernel("  .reg .b32 %r<2>;\n  ld.global.u32 %r1, [{%r1}];\n"), 7, 22);
 }
 
+TEST(PtxParser, BoundsWhatATextMayAskFor) {
+  // Extents whose product is 2^30 modulo 2^64.
+  expect_error_at(std::string(kHeader) + ".global .b8 a[1073741824][17179869185];", 4, 39);
+  expect_error_at(kernel("  .reg .b32 %r<1048577>;\n"), 6, 13);
+  EXPECT_EQ(position_of_error(kernel("  .reg .b32 %r<1048575>;\n  .reg .pred %p;\n")).line, 0U);
+  expect_error_at(kernel("  .reg .b32 %r<1048575>;\n  .reg .pred %p;\n  .reg .b64 %q;\n"), 8, 13);
+  expect_error_at(kernel("  .reg .b32 %r<1048576>;\n  { .reg .b32 %r<1048576>; }\n"), 7, 15);
+  // More than the card has: 2^38 bytes.
+  Machine machine(options());
+  EXPECT_THROW(machine.load(std::string(kHeader) + ".global .b8 a[274877906944];"), Error);
+  EXPECT_EQ(machine.memory().used(), 0U);
+}
+
 TEST(PtxParser, NamesLiveInTheirBlocks) {
   expect_error_at(kernel("{ .reg .b32 %a; }\n mov.b32 %a, 0;\n"), 7, 10);
   expect_error_at(kernel("{ l: }\n bra l;\n"), 7, 6);

@@ -37,9 +37,9 @@ void check_extents(const Kernel& kernel, const Launch& launch) {
   }
 }
 
-/// The bytes of a variable as its initial values say.
+/// The leading bytes of a variable, those to which its initial values give something; the others are zero.
 std::vector<std::byte> initial_bytes(const ptx::Variable& variable, const VariableAddresses& addresses) {
-  std::vector<std::byte> bytes(variable.bytes);
+  std::vector<std::byte> bytes(variable.initial.size() * variable.element_bytes);
   for (std::size_t i = 0; i < variable.initial.size(); ++i) {
     const ptx::Operand& value = variable.initial[i].value;
     std::uint64_t bits = value.bits;
@@ -109,7 +109,9 @@ const Module& Machine::load(std::string_view ptx) {
     for (const ptx::Variable& variable : parsed.variables) {
       if (variable.space != ptx::Space::global && variable.space != ptx::Space::constant) continue;
       const std::vector<std::byte> bytes = initial_bytes(variable, addresses);
-      memory_.write(module->find_variable(variable.name)->address, bytes.data(), bytes.size());
+      const std::uint64_t address = module->find_variable(variable.name)->address;
+      memory_.fill(address, std::byte{0}, variable.bytes);
+      memory_.write(address, bytes.data(), bytes.size());
     }
     for (const ptx::Function& entry : parsed.entries) {
       module->kernels.push_back(build_kernel(entry, parsed, addresses, text));

@@ -18,6 +18,7 @@ using ptx::Space;
 using ptx::Statement;
 using ptx::SyntaxError;
 
+constexpr std::size_t kMaxRegisters = std::size_t{1} << 20;   // that a function may declare
 constexpr std::uint64_t kMaxWindow = std::uint64_t{1} << 28;  // of shared or local memory that a program may declare
 
 std::uint64_t align_up(std::uint64_t value, std::uint64_t alignment) {
@@ -82,6 +83,7 @@ class Builder {
   std::vector<std::size_t> first_operand_;
   std::uint64_t shared_bytes_ = 0;
   std::uint64_t local_bytes_ = 0;
+  std::size_t declared_registers_ = 0;
   std::string_view row_name_;
 };
 
@@ -181,7 +183,12 @@ void Builder::declare(const ptx::Registers& registers) {
   Meaning& meaning = declare_name(registers.name, registers.position);
   meaning.kind = registers.type == ".pred" ? Meaning::Kind::predicates : Meaning::Kind::registers;
   meaning.ranged = registers.count != 0;
-  meaning.slots.assign(std::max<std::size_t>(registers.count, 1), -1);
+  const std::size_t count = std::max<std::size_t>(registers.count, 1);
+  if (count > kMaxRegisters - declared_registers_) {
+    throw SyntaxError(registers.position, "a function may declare 2^20 registers, and this makes more");
+  }
+  declared_registers_ += count;
+  meaning.slots.assign(count, -1);
 }
 
 void Builder::declare(const ptx::Variable& variable) {
