@@ -77,19 +77,26 @@ T replace(Warp& warp, const Instruction& instruction, std::uint64_t address, int
   return from_bits<T>(old);
 }
 
-bool is_shared(const Instruction& instruction, std::uint64_t address) {
-  const Space space = instruction.row->access.space;
-  return space == Space::shared || (space == Space::generic && address - kSharedWindow < kWindowBytes);
+/// What is done at an address: kShared when it lies in shared memory, else kFunction.
+template <typename T, T (*kFunction)(T, T), T (*kShared)(T, T)>
+auto function_at(const Instruction& instruction, std::uint64_t address) {
+  if constexpr (kFunction == kShared) {
+    return kFunction;
+  } else {
+    const Space space = instruction.row->access.space;
+    const bool shared = space == Space::shared || (space == Space::generic && address - kSharedWindow < kWindowBytes);
+    return shared ? kShared : kFunction;
+  }
 }
 
-/// atom d, [a], b. kShared is what happens in shared memory.
+/// atom d, [a], b.
 template <typename T, T (*kFunction)(T, T), T (*kShared)(T, T)>
 Flow atom(Warp& warp, const Instruction& instruction, Lanes active) {
   const Slot* op = instruction.operands;
   for_lanes(active, [&](int lane) {
     const T b = from_bits<T>(warp.in(op[3])[lane]);
     const std::uint64_t address = warp.in(op[1])[lane] + warp.in(op[2])[lane];
-    const auto function = is_shared(instruction, address) ? kShared : kFunction;
+    const auto function = function_at<T, kFunction, kShared>(instruction, address);
     const T old = replace<T>(warp, instruction, address, lane, [&](T value) { return function(value, b); });
     warp.out(op[0])[lane] = to_bits<T>(old);
   });
@@ -103,7 +110,7 @@ Flow red(Warp& warp, const Instruction& instruction, Lanes active) {
   for_lanes(active, [&](int lane) {
     const T b = from_bits<T>(warp.in(op[2])[lane]);
     const std::uint64_t address = warp.in(op[0])[lane] + warp.in(op[1])[lane];
-    const auto function = is_shared(instruction, address) ? kShared : kFunction;
+    const auto function = function_at<T, kFunction, kShared>(instruction, address);
     replace<T>(warp, instruction, address, lane, [&](T value) { return function(value, b); });
   });
   return Flow::next;
