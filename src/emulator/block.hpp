@@ -11,6 +11,7 @@
 #include "emulator/mbarrier.hpp"
 #include "emulator/tensor_map.hpp"
 #include "emulator/warp.hpp"
+#include "spec/split_mix.hpp"
 
 namespace moesaic::emulator {
 
@@ -23,23 +24,12 @@ struct Grid {
   std::uint64_t number = 0;  ///< of the launch on its machine
 };
 
-/// A small deterministic generator (SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number
-/// generators", OOPSLA 2014).
-class Random {
+class Random : public SplitMix64 {
  public:
-  explicit Random(std::uint64_t seed) : state_(seed) {}
-  std::uint64_t next() {
-    state_ += 0x9e3779b97f4a7c15U;
-    std::uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31);
-  }
+  using SplitMix64::SplitMix64;
+
   /// Uniform in [0, bound), near enough.
   std::uint32_t below(std::uint32_t bound) { return static_cast<std::uint32_t>((next() >> 32) * bound >> 32); }
-
- private:
-  std::uint64_t state_;
 };
 
 /// An asynchronous copy from global to shared memory that has been issued and has not happened yet.
