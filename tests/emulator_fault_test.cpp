@@ -1,27 +1,10 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
 #include "emulator/tensor_map.hpp"
 #include "emulator_bench.hpp"
-
-// A host on which no allocation of more than 64 GiB succeeds, whatever the machine under it has. Inlined, they would
-// look mismatched to g++.
-[[gnu::noinline]] void* operator new(std::size_t bytes) {
-  constexpr std::size_t kMost = std::size_t{1} << 36;
-  void* const memory = bytes <= kMost ? std::malloc(bytes != 0 ? bytes : 1) : nullptr;
-  if (memory == nullptr) throw std::bad_alloc();
-  return memory;
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
 
 // Kernels that do what is forbidden: each must be stopped, and the report must say what, where and who.
 namespace moesaic::emulator {
@@ -233,17 +216,6 @@ TEST(Faults, TheLowestFaultingBlockIsReported) {
     } catch (const Fault& fault) {
       EXPECT_EQ(fault.place.block, 5U);
     }
-  }
-}
-
-TEST(Faults, LocalMemoryThatTheHostDoesNotHaveIsAnError) {
-  for (const int host_threads : {1, 4}) {
-    Bench bench("\n.entry k() { .local .b8 d[268435456]; ret; }", card_options("gb10", 1, host_threads));
-    const Kernel& k = *bench.module.find_kernel("k");
-    // 2^28 bytes for each of 1024 threads.
-    EXPECT_THROW(
-        bench.machine.launch(k, Launch{.grid = {50}, .block = {1024}, .dynamic_shared_bytes = 0, .parameters = {}}),
-        std::bad_alloc);
   }
 }
 
