@@ -18,7 +18,6 @@ case ${1:-} in
     "$folder/silicon_record" gpu:0 $fixtures
     "$folder/layer_probe" gpu:0 >$fixtures/layers.json.partial
     mv $fixtures/layers.json.partial $fixtures/layers.json
-    git status --short $fixtures
     ;;
   *)
     sed -n '2,7s/^# \{0,1\}//p' "$0" >&2

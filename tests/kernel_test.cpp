@@ -124,15 +124,14 @@ double largest_error(const Operands& o, const std::vector<float>& out) {
 
 /// Whether each block of a card of kSms SMs wraps its ring three times and gets two tiles, of so many experts.
 void expect_busy(const Config& config, const Operands& o, std::size_t experts_each) {
-  const auto up = [](int a, int b) { return (a + b - 1) / b; };
   const int blocks = kSms * config.blocks_per_sm;
-  const int steps_of_tile = up(o.problem.k, config.tile_k);
+  const int steps_of_tile = ceil_div(o.problem.k, config.tile_k);
   std::vector<int> steps(static_cast<std::size_t>(blocks));
   std::vector<int> tiles_each(steps.size());
   std::vector<std::set<std::size_t>> experts(steps.size());
   std::size_t block = 0;
   for (std::size_t e = 0; e + 1 < o.first.size(); ++e) {
-    const int tiles = up(o.first[e + 1] - o.first[e], config.tile_t) * up(o.problem.n, config.tile_f);
+    const int tiles = ceil_div(o.first[e + 1] - o.first[e], config.tile_t) * ceil_div(o.problem.n, config.tile_f);
     for (int tile = 0; tile < tiles; ++tile) {
       steps[block] += steps_of_tile;
       ++tiles_each[block];

@@ -62,9 +62,8 @@ void KernelSet::gemm(const Config& config, const GroupedGemm& gemm) {
   };
 
   // The most tiles that any routing of so many rows makes: every expert may end in a partial tile.
-  const auto tiles_of = [](std::int64_t size, int tile) { return (size + tile - 1) / tile; };
-  const std::int64_t t_tiles = tiles_of(gemm.rows, config.tile_t) + std::min(problem.experts, gemm.rows);
-  const std::int64_t tiles = t_tiles * tiles_of(problem.n, config.tile_f);
+  const std::int64_t t_tiles = ceil_div(gemm.rows, config.tile_t) + std::min(problem.experts, gemm.rows);
+  const std::int64_t tiles = t_tiles * ceil_div(problem.n, config.tile_f);
   const std::int64_t resident = static_cast<std::int64_t>(variant.blocks_per_sm) * gpu_.device().sms;
   const device::Grid grid{static_cast<unsigned>(std::min(tiles, resident)), kGemmThreads,
                           static_cast<unsigned>(smem_bytes(config))};

@@ -8,19 +8,15 @@
 namespace moesaic::engine {
 namespace {
 
-std::int64_t tiles(std::int64_t size, int tile) {
-  return (size + tile - 1) / tile;
-}
-
 /// Bytes that all tiles together read when the rows are spread evenly: every token tile reads its expert's weights once
 /// and every feature tile reads the expert's rows once. Decode has one token tile for an expert, and the weights
 /// decide.
 double tile_bytes(const Config& config, const Problem& problem, int tokens, int top_k) {
   const std::int64_t rows = std::int64_t{std::max(tokens, 1)} * top_k;
   const std::int64_t experts = std::min<std::int64_t>(problem.experts, rows);
-  const std::int64_t t_tiles = tiles((rows + experts - 1) / experts, config.tile_t);
+  const std::int64_t t_tiles = ceil_div<std::int64_t>(ceil_div(rows, experts), config.tile_t);
   const std::int64_t weight_rows = t_tiles * problem.n;
-  const std::int64_t token_rows = tiles(problem.n, config.tile_f) * t_tiles * config.tile_t;
+  const std::int64_t token_rows = ceil_div<std::int64_t>(problem.n, config.tile_f) * t_tiles * config.tile_t;
   return static_cast<double>(experts * (weight_rows + token_rows)) * problem.k;
 }
 

@@ -39,10 +39,6 @@ __device__ inline void wait(std::uint64_t* barrier, std::uint32_t parity) {
   }
 }
 
-__device__ constexpr int ceil_div(int a, int b) {
-  return (a + b - 1) / b;
-}
-
 /// Walks the tiles of a ragged problem in order: expert, then feature tile, then token tile, so that blocks running
 /// side by side share the weights in L2. The whole warp works on a step: each lane counts the tiles of one expert.
 template <Config kC>

@@ -40,6 +40,12 @@ inline constexpr int kSwizzleBytes = 128;
 /// Alignment of whatever a 128-byte-swizzled tensor copy writes.
 inline constexpr int kSwizzleAlignment = 1024;
 
+/// How many pieces of `size` it takes to cover `total`; neither is negative, `size` is not 0.
+template <class T>
+constexpr T ceil_div(T total, T size) {
+  return (total + size - 1) / size;
+}
+
 /// The tile that a stage belongs to, as the producer found it. expert < 0: there is no further tile.
 struct Tile {
   std::int32_t expert;
