@@ -133,11 +133,11 @@ TEST_F(Checkpoint, MadeUpModelIsRead) {
   EXPECT_EQ(model.config.moe_layers, (std::vector<int>{0, 1}));
   const Layer layer = load_layer(model, 1);
   EXPECT_EQ(layer.name, "model.layers.1.mlp");
-  EXPECT_TRUE(layer.renormalize);
+  EXPECT_TRUE(layer.router.renormalize);
 
   // Every byte is where it belongs.
   const Parts parts = Parts::of(model_ / "model.safetensors");
-  const auto expect_codes = [&](const Fp8Experts& in, int expert, int row, const std::string& projection) {
+  const auto expect_codes = [&](const Experts& in, int expert, int row, const std::string& projection) {
     const std::string name = "model.layers.1.mlp.experts." + std::to_string(expert) + "." + projection + "_proj.weight";
     const auto rows = parts.header.at(name)["shape"][0].get<std::size_t>();
     const auto first =
@@ -157,8 +157,12 @@ TEST_F(Checkpoint, MadeUpModelIsRead) {
     expect_codes(layer.down, e, 0, "down");
   }
   const std::string router = "model.layers.1.mlp.gate.weight";
-  ASSERT_EQ(layer.router.size(), 4U * 32U);
-  EXPECT_EQ(std::memcmp(layer.router.data(), parts.data.data() + parts.begin(router), parts.size(router)), 0);
+  ASSERT_EQ(layer.router.weight.size(), 4U * 32U);
+  for (std::size_t i = 0; i < layer.router.weight.size(); ++i) {
+    std::uint16_t weight = 0;
+    std::memcpy(&weight, parts.data.data() + parts.begin(router) + 2 * i, sizeof weight);
+    EXPECT_EQ(layer.router.weight[i], decode_bf16(weight)) << i;
+  }
 }
 
 TEST_F(Checkpoint, ProgressEndsAtTheTotal) {
@@ -312,7 +316,7 @@ TEST_F(Checkpoint, ShardsAreRead) {
   EXPECT_EQ(whole.gate_up.codes, sharded.gate_up.codes);
   EXPECT_EQ(whole.gate_up.scales, sharded.gate_up.scales);
   EXPECT_EQ(whole.down.codes, sharded.down.codes);
-  EXPECT_EQ(whole.router, sharded.router);
+  EXPECT_EQ(whole.router.weight, sharded.router.weight);
 }
 
 TEST_F(Checkpoint, TheIndexIsChecked) {
@@ -372,7 +376,7 @@ TEST(OthersCheckpoint, IsRead) {
   EXPECT_EQ(layer.shape.top_k, 3);
   EXPECT_EQ(layer.shape.hidden, 128);
   EXPECT_EQ(layer.shape.width, 80);
-  EXPECT_TRUE(layer.renormalize);
+  EXPECT_TRUE(layer.router.renormalize);
   EXPECT_THROW(load_layer(model, 0), Error);
 }
 
@@ -382,7 +386,7 @@ TEST(OthersCheckpoint, MeansWhatTransformersComputes) {
   const Layer layer = load_layer(open(fixture / "model"), 1);
   const Matrix hidden = read_npy(fixture / "hidden.npy");
   const Matrix output = read_npy(fixture / "output.npy");
-  const auto row_times = [](const Fp8Experts& w, int expert, int row, std::span<const double> x) {
+  const auto row_times = [](const Experts& w, int expert, int row, std::span<const double> x) {
     const auto channel =
         static_cast<std::size_t>(expert) * static_cast<std::size_t>(w.rows) + static_cast<std::size_t>(row);
     double sum = 0;
@@ -398,7 +402,7 @@ TEST(OthersCheckpoint, MeansWhatTransformersComputes) {
     for (int e = 0; e < 8; ++e) {
       double logit = 0;
       for (std::size_t k = 0; k < 128; ++k) {
-        logit += static_cast<double>(decode_bf16(layer.router[static_cast<std::size_t>(e) * 128 + k])) * x[k];
+        logit += static_cast<double>(layer.router.weight[static_cast<std::size_t>(e) * 128 + k]) * x[k];
       }
       probability.emplace_back(-std::exp(logit), e);
     }

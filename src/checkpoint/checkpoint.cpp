@@ -133,13 +133,13 @@ class LayerReader {
 struct Part {
   const StoredTensor* weight;
   const StoredTensor* scale;
-  Fp8Experts* into;
+  Experts* into;
   std::size_t row;  ///< first row in `into`, counted over all experts
   std::size_t rows;
 };
 
 void read_part(LayerReader& reader, const Part& part) {
-  Fp8Experts& into = *part.into;
+  Experts& into = *part.into;
   const auto cols = static_cast<std::size_t>(into.cols);
   const std::span codes = std::span(into.codes).subspan(part.row * cols, part.rows * cols);
   reader.read(*part.weight, std::as_writable_bytes(codes));
@@ -158,23 +158,27 @@ void read_part(LayerReader& reader, const Part& part) {
   std::ranges::copy(scales, into.scales.begin() + static_cast<std::ptrdiff_t>(part.row));
 }
 
-void read_router(LayerReader& reader, const StoredTensor& stored, std::vector<std::uint16_t>& router) {
+void read_router(LayerReader& reader, const StoredTensor& stored, std::vector<float>& router) {
   const std::vector<float> values = reader.read_floats(stored);
   router.reserve(values.size());
   for (const float value : values) {
-    const std::uint16_t code = encode_bf16(value);
-    if (!std::isfinite(value) || decode_bf16(code) != value) {
+    if (!std::isfinite(value) || decode_bf16(encode_bf16(value)) != value) {
       throw Error(fmt::format("{}: {} holds {}; router weights must be finite and exact in bf16", stored.file.string(),
                               stored.tensor.name, value));
     }
-    router.push_back(code);
+    router.push_back(value);
   }
 }
 
-void allocate(Fp8Experts& matrices, int experts, int rows, int cols) {
+void allocate(Experts& matrices, int experts, int rows, int cols, int parts) {
   const auto channels = static_cast<std::size_t>(experts) * static_cast<std::size_t>(rows);
-  matrices = {experts, rows, cols, std::vector<std::uint8_t>(channels * static_cast<std::size_t>(cols)),
-              std::vector<float>(channels)};
+  matrices.experts = experts;
+  matrices.rows = rows;
+  matrices.cols = cols;
+  matrices.parts = parts;
+  matrices.scheme = {WeightScheme::fp8_channel, InputScheme::fp8_token};
+  matrices.codes.resize(channels * matrices.row_bytes());
+  matrices.scales.resize(channels);
 }
 
 /// Finds the three projections of every expert and their scales.
@@ -183,7 +187,7 @@ std::vector<Part> find_parts(LayerReader& reader, const Architecture& names, Lay
   const auto hidden = static_cast<std::uint64_t>(layer.shape.hidden);
   std::vector<Part> parts;
   for (int e = 0; e < layer.shape.experts; ++e) {
-    const auto add = [&](std::string_view pattern, Fp8Experts& into, std::uint64_t row, std::uint64_t rows,
+    const auto add = [&](std::string_view pattern, Experts& into, std::uint64_t row, std::uint64_t rows,
                          std::uint64_t cols) {
       const std::string name = expand(pattern, e);
       const StoredTensor& weight = reader.find(name, {"F8_E4M3"}, {rows, cols});
@@ -232,7 +236,7 @@ std::uint64_t layer_bytes(const Shape& shape) {
   const auto width = static_cast<std::uint64_t>(shape.width);
   const std::uint64_t codes = 3 * width * hidden;
   const std::uint64_t scales = (2 * width + hidden) * sizeof(float);
-  return experts * (codes + scales + hidden * sizeof(std::uint16_t));
+  return experts * (codes + scales + hidden * sizeof(float));
 }
 
 Layer load_layer(const Model& model, int index, const Progress& progress) {
@@ -244,7 +248,7 @@ Layer load_layer(const Model& model, int index, const Progress& progress) {
   Layer layer;
   layer.name = expand(config.architecture->layer, index);
   layer.shape = config.shape;
-  layer.renormalize = config.renormalize;
+  layer.router.renormalize = config.renormalize;
 
   const std::string prefix = layer.name + ".";
   LayerReader reader(model, prefix, progress);
@@ -255,9 +259,9 @@ Layer load_layer(const Model& model, int index, const Progress& progress) {
   reader.require_no_others();
 
   // Only now that the file is known to hold all of it is memory taken.
-  allocate(layer.gate_up, layer.shape.experts, 2 * layer.shape.width, layer.shape.hidden);
-  allocate(layer.down, layer.shape.experts, layer.shape.hidden, layer.shape.width);
-  read_router(reader, router, layer.router);
+  allocate(layer.gate_up, layer.shape.experts, 2 * layer.shape.width, layer.shape.hidden, 2);
+  allocate(layer.down, layer.shape.experts, layer.shape.hidden, layer.shape.width, 1);
+  read_router(reader, router, layer.router.weight);
   for (const Part& part : parts) read_part(reader, part);
   return layer;
 }
