@@ -48,7 +48,7 @@ TEST_F(CpuEngine, AgreesWithTheReference) {
 
 TEST_F(CpuEngine, AgreesWithoutRenormalization) {
   Layer layer = test::random_layer(random_, {.experts = 8, .top_k = 3, .hidden = 96, .width = 80});
-  layer.renormalize = false;
+  layer.router.renormalize = false;
   expect_right(layer, test::random_tokens(random_, 5, 96));
 }
 
@@ -73,7 +73,7 @@ TEST_F(CpuEngine, AllTokensOnOneExpert) {
   Layer layer = test::random_layer(random_, {.experts = 4, .top_k = 1, .hidden = 64, .width = 64});
   Tokens tokens = test::random_tokens(random_, 9, 64);
   for (std::size_t i = 0; i < tokens.values.size(); i += 64) tokens.values[i] = encode_bf16(50.0F);
-  for (std::size_t e = 0; e < 4; ++e) layer.router[e * 64] = encode_bf16(e == 2 ? 10.0F : 0.0F);
+  for (std::size_t e = 0; e < 4; ++e) layer.router.weight[e * 64] = e == 2 ? 10.0F : 0.0F;
   const Trace trace = expect_right(layer, tokens);
   EXPECT_EQ(trace.routing.first, (std::vector<std::int32_t>{0, 0, 0, 9, 9}));
 }
@@ -83,7 +83,7 @@ TEST_F(CpuEngine, ZeroTokenRoutesToTheLowestExpertsAndGivesZero) {
   const Trace trace = expect_right(layer, Tokens{.count = 1, .hidden = 64, .values = std::vector<std::uint16_t>(64)});
   EXPECT_EQ(trace.routing.expert, (std::vector<std::int32_t>{0, 1}));
   EXPECT_TRUE(std::all_of(trace.output.begin(), trace.output.end(), [](float value) { return value == 0; }));
-  EXPECT_EQ(trace.x_scales[0], 1.0F / (448.0F * 512.0F));
+  EXPECT_EQ(trace.experts.x.scales[0], 1.0F / (448.0F * 512.0F));
 }
 
 TEST_F(CpuEngine, BitsDoNotDependOnThreads) {
@@ -98,7 +98,8 @@ TEST_F(CpuEngine, KeepsTheOutputAlone) {
   const Tokens tokens = test::random_tokens(random_, 3, 64);
   const auto cpu = make_cpu_engine(layer, 2);
   const Trace kept = cpu->run(tokens, Keep::output);
-  EXPECT_TRUE(kept.x_codes.empty() && kept.gate_up.empty() && kept.h.empty() && kept.down.empty());
+  EXPECT_TRUE(kept.experts.x.codes.empty() && kept.experts.gate_up.empty() && kept.experts.h.empty() &&
+              kept.experts.down.empty());
   const Trace all = cpu->run(tokens, Keep::trace);
   EXPECT_EQ(kept.output, all.output);
   EXPECT_EQ(kept.routing.row, all.routing.row);
@@ -132,7 +133,7 @@ TEST(Router, EqualLogitsGoToTheLowerIndex) {
   test::Random random(1);
   Layer layer = test::random_layer(random, {.experts = 6, .top_k = 3, .hidden = 64, .width = 16});
   for (std::size_t e = 1; e < 6; ++e)
-    std::copy_n(layer.router.begin(), 64, layer.router.begin() + 64 * static_cast<int>(e));
+    std::copy_n(layer.router.weight.begin(), 64, layer.router.weight.begin() + 64 * static_cast<int>(e));
   const Routing routing = engine::route(layer, test::random_tokens(random, 4, 64), 2);
   for (std::size_t pair = 0; pair < routing.expert.size(); ++pair) {
     EXPECT_EQ(routing.expert[pair], static_cast<std::int32_t>(pair % 3));
@@ -143,7 +144,7 @@ TEST(Router, EqualLogitsGoToTheLowerIndex) {
 TEST(Router, RowsAreSortedByExpertThenToken) {
   Layer layer;
   layer.shape = {.experts = 3, .top_k = 2, .hidden = 2, .width = 1};
-  for (const float w : {1.0F, 0.0F, 0.0F, 1.0F, -1.0F, -1.0F}) layer.router.push_back(encode_bf16(w));
+  for (const float w : {1.0F, 0.0F, 0.0F, 1.0F, -1.0F, -1.0F}) layer.router.weight.push_back(w);
   Tokens tokens{.count = 2, .hidden = 2, .values = {}};
   for (const float x : {1.0F, 2.0F, 2.0F, -3.0F}) tokens.values.push_back(encode_bf16(x));
   const Routing routing = engine::route(layer, tokens);  // logits: 1 2 -3 and 2 -3 1

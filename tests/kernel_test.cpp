@@ -46,7 +46,7 @@ struct Operands {
   std::size_t out_size() const { return static_cast<std::size_t>(rows()) * static_cast<std::size_t>(problem.n); }
 
   Problem problem;
-  Fp8Experts w;
+  Experts w;
   std::vector<std::int32_t> first;
   std::vector<std::uint8_t> x;
   std::vector<float> x_scales;

@@ -49,7 +49,7 @@ inline LayerInput make_input(const LayerCase& c) {
   if (c.one_expert_first) {
     // Channel 0 is 1 in every token, and only expert 3 looks at it.
     for (std::size_t e = 0; e < static_cast<std::size_t>(c.shape.experts); ++e) {
-      input.layer.router[e * hidden] = encode_bf16(e == 3 ? 100.0F : 0.0F);
+      input.layer.router.weight[e * hidden] = e == 3 ? 100.0F : 0.0F;
     }
     for (std::size_t t = 0; t < static_cast<std::size_t>(c.tokens); ++t)
       input.tokens.values[t * hidden] = encode_bf16(1);
@@ -80,13 +80,13 @@ inline std::map<std::string, std::uint64_t> digests(const Trace& trace) {
   return {
       {"expert", digest(trace.routing.expert)},
       {"weight", digest(trace.routing.weight)},
-      {"x_codes", digest(trace.x_codes)},
-      {"x_scales", digest(trace.x_scales)},
-      {"gate_up", digest(trace.gate_up)},
-      {"h", digest(trace.h)},
-      {"h_codes", digest(trace.h_codes)},
-      {"h_scales", digest(trace.h_scales)},
-      {"down", digest(trace.down)},
+      {"x_codes", digest(trace.experts.x.codes)},
+      {"x_scales", digest(trace.experts.x.scales)},
+      {"gate_up", digest(trace.experts.gate_up)},
+      {"h", digest(trace.experts.h)},
+      {"h_codes", digest(trace.experts.h_quantized.codes)},
+      {"h_scales", digest(trace.experts.h_quantized.scales)},
+      {"down", digest(trace.experts.down)},
       {"output", digest(trace.output)},
   };
 }

@@ -70,7 +70,7 @@ TEST_P(LayerTest, KeepsTheOutputAloneWhenAsked) {
   const Trace all = engine->run(input.tokens, engine::Keep::trace);
   const Trace some = engine->run(input.tokens, engine::Keep::output);
   EXPECT_EQ(digest(some.output), digest(all.output));
-  EXPECT_TRUE(some.gate_up.empty());
+  EXPECT_TRUE(some.experts.gate_up.empty());
 }
 
 TEST_P(LayerTest, RefusesTokensOfAnotherWidth) {

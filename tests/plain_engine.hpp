@@ -33,14 +33,16 @@ struct Plain {
       const auto row = static_cast<std::size_t>(trace.routing.row[pair]);
       std::copy_n(tokens.values.data() + pair / top_k * hidden, hidden, x.data() + row * hidden);
     }
-    quantize(x, rows, trace.x_codes, trace.x_scales);
-    trace.gate_up = multiply(layer.gate_up, trace.routing, trace.x_codes, trace.x_scales, drop_gate_up, swap_x);
+    quantize(x, rows, trace.experts.x.codes, trace.experts.x.scales);
+    trace.experts.gate_up =
+        multiply(layer.gate_up, trace.routing, trace.experts.x.codes, trace.experts.x.scales, drop_gate_up, swap_x);
     activate(layer.shape.width, rows, trace);
-    quantize(trace.h, rows, trace.h_codes, trace.h_scales);
-    trace.down = multiply(layer.down, trace.routing, trace.h_codes, trace.h_scales, drop_down, swap_h);
+    quantize(trace.experts.h, rows, trace.experts.h_quantized.codes, trace.experts.h_quantized.scales);
+    trace.experts.down = multiply(layer.down, trace.routing, trace.experts.h_quantized.codes,
+                                  trace.experts.h_quantized.scales, drop_down, swap_h);
     trace.output.assign(tokens.values.size(), 0.0F);
     for (std::size_t pair = 0; pair < rows; ++pair) {
-      const float* row = trace.down.data() + static_cast<std::size_t>(trace.routing.row[pair]) * hidden;
+      const float* row = trace.experts.down.data() + static_cast<std::size_t>(trace.routing.row[pair]) * hidden;
       for (std::size_t i = 0; i < hidden; ++i) {
         trace.output[pair / top_k * hidden + i] += trace.routing.weight[pair] * row[i];
       }
@@ -64,7 +66,7 @@ struct Plain {
     }
   }
 
-  std::vector<float> multiply(const Fp8Experts& w, const Routing& routing, const std::vector<std::uint8_t>& codes,
+  std::vector<float> multiply(const Experts& w, const Routing& routing, const std::vector<std::uint8_t>& codes,
                               std::vector<float> scales, int drop, bool swap) const {
     const auto cols = static_cast<std::size_t>(w.cols);
     if (swap) {
@@ -108,11 +110,11 @@ struct Plain {
   void activate(int width, std::size_t rows, Trace& trace) const {
     const auto columns = static_cast<std::size_t>(width);
     for (std::size_t row = 0; row < rows; ++row) {
-      const float* gate = trace.gate_up.data() + row * 2 * columns;
+      const float* gate = trace.experts.gate_up.data() + row * 2 * columns;
       for (std::size_t i = 0; i < columns; ++i) {
         float h = gate[i] / (1.0F + std::exp(-gate[i])) * gate[columns + i];
         if (jitter != nullptr) h *= 1.0F + 8 * 0x1p-24F * jitter->uniform();
-        trace.h.push_back(encode_bf16(h));
+        trace.experts.h.push_back(encode_bf16(h));
       }
     }
   }

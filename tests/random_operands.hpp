@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "spec/formats.hpp"
@@ -33,8 +34,21 @@ inline std::uint8_t random_code(Random& random) {
   return encode_e4m3(random.tailed() * 200);
 }
 
-inline Fp8Experts random_experts(Random& random, int experts, int rows, int cols) {
-  Fp8Experts made{experts, rows, cols, {}, {}};
+/// FP8 weights with a scale for each channel, and inputs with a dynamic scale for each row.
+inline Experts channel_experts(int experts, int rows, int cols, std::vector<std::uint8_t> codes,
+                               std::vector<float> scales) {
+  Experts made;
+  made.experts = experts;
+  made.rows = rows;
+  made.cols = cols;
+  made.scheme = {WeightScheme::fp8_channel, InputScheme::fp8_token};
+  made.codes = std::move(codes);
+  made.scales = std::move(scales);
+  return made;
+}
+
+inline Experts random_experts(Random& random, int experts, int rows, int cols) {
+  Experts made = channel_experts(experts, rows, cols, {}, {});
   made.codes.resize(static_cast<std::size_t>(experts) * static_cast<std::size_t>(rows) *
                     static_cast<std::size_t>(cols));
   for (std::uint8_t& code : made.codes) code = random_code(random);
@@ -47,9 +61,10 @@ inline Layer random_layer(Random& random, const Shape& shape) {
   Layer layer;
   layer.name = "random";
   layer.shape = shape;
-  layer.router.resize(static_cast<std::size_t>(shape.experts) * static_cast<std::size_t>(shape.hidden));
-  for (std::uint16_t& value : layer.router) value = encode_bf16(random.tailed());
+  layer.router.weight.resize(static_cast<std::size_t>(shape.experts) * static_cast<std::size_t>(shape.hidden));
+  for (float& value : layer.router.weight) value = decode_bf16(encode_bf16(random.tailed()));
   layer.gate_up = random_experts(random, shape.experts, 2 * shape.width, shape.hidden);
+  layer.gate_up.parts = 2;
   layer.down = random_experts(random, shape.experts, shape.hidden, shape.width);
   return layer;
 }

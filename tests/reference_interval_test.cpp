@@ -22,7 +22,7 @@ using test::Plain;
 /// `drop_gate_up`, `drop_down`: the pair of token and slot in which the GEMM forgets k in [32, 64).
 std::vector<float> float_layer(const Layer& layer, const Tokens& tokens, const Routing& routing, int drop_gate_up = -1,
                                int drop_down = -1) {
-  const auto matrix_times = [](const Fp8Experts& w, std::size_t e, const std::vector<float>& in, bool drop) {
+  const auto matrix_times = [](const Experts& w, std::size_t e, const std::vector<float>& in, bool drop) {
     std::vector<float> out;
     for (std::size_t n = 0; n < static_cast<std::size_t>(w.rows); ++n) {
       const std::size_t channel = e * static_cast<std::size_t>(w.rows) + n;
@@ -99,11 +99,11 @@ TEST_F(ReferenceInterval, HoldsWhatMayQuantizeEitherWay) {
   // gate = 112, where silu(gate) is gate. The row's other value of h is 448, which makes the scale 1.
   Layer layer;
   layer.shape = {.experts = 1, .top_k = 1, .hidden = 2, .width = 2};
-  layer.router.assign(2, 0);
-  layer.down = {1, 2, 2, {encode_e4m3(1), encode_e4m3(0), encode_e4m3(0), encode_e4m3(1)}, {1, 1}};
+  layer.router.weight.assign(2, 0);
+  layer.down = test::channel_experts(1, 2, 2, {encode_e4m3(1), encode_e4m3(0), encode_e4m3(0), encode_e4m3(1)}, {1, 1});
   const Tokens tokens{1, 2, {encode_bf16(448), encode_bf16(0)}};
   const auto output_interval = [&](float up) {
-    layer.gate_up = {1, 4, 2, std::vector<std::uint8_t>(8), {0.25F, 0.25F, 1.0F / 448, up / 448}};
+    layer.gate_up = test::channel_experts(1, 4, 2, std::vector<std::uint8_t>(8), {0.25F, 0.25F, 1.0F / 448, up / 448});
     for (const std::size_t at : {0U, 2U, 4U, 6U})
       layer.gate_up.codes[at] = encode_e4m3(1);  // gates 112, ups 1 and `up`
     layer.gate_up.scales[2] = 4.0F / 448;        // h[0] = 448

@@ -79,10 +79,10 @@ TEST_F(ReferenceLayer, FindsTwoTokensWithEachOthersScales) {
   const auto a = static_cast<std::size_t>(trace_.routing.row.front());
   const auto b = static_cast<std::size_t>(trace_.routing.row.back());
   Trace swapped = trace_;
-  std::swap(swapped.x_scales[a], swapped.x_scales[b]);
+  std::swap(swapped.experts.x.scales[a], swapped.experts.x.scales[b]);
   EXPECT_EQ(first_failure(swapped), "x_scales");
   swapped = trace_;
-  std::swap(swapped.h_scales[a], swapped.h_scales[b]);
+  std::swap(swapped.experts.h_quantized.scales[a], swapped.experts.h_quantized.scales[b]);
   EXPECT_EQ(first_failure(swapped), "h_scales");
 }
 
@@ -97,7 +97,8 @@ TEST_F(ReferenceLayer, FindsTwoTokensWithEachOthersWeights) {
 
 TEST_F(ReferenceLayer, FindsASlotThatIsMissing) {
   const auto row = static_cast<std::size_t>(trace_.routing.row[2]);  // token 1, slot 0: at least half of the weight
-  for (std::size_t i = 0; i < 128; ++i) trace_.output[128 + i] -= trace_.routing.weight[2] * trace_.down[row * 128 + i];
+  for (std::size_t i = 0; i < 128; ++i)
+    trace_.output[128 + i] -= trace_.routing.weight[2] * trace_.experts.down[row * 128 + i];
   EXPECT_EQ(first_failure(), "output");
   EXPECT_EQ(stage("output").row, 1);
 }
@@ -109,11 +110,13 @@ TEST_F(ReferenceLayer, HoldsScalesAndCodesToTheLastBit) {
     spoil(spoilt);
     EXPECT_EQ(first_failure(spoilt), name);
   };
-  expect_found("x_scales", [](Trace& t) { t.x_scales[4] = std::nextafter(t.x_scales[4], 1.0F); });
-  expect_found("x_codes", [&](Trace& t) { t.x_codes[at] ^= 1; });
-  expect_found("h_scales", [](Trace& t) { t.h_scales[4] = std::nextafter(t.h_scales[4], 1.0F); });
-  expect_found("h_codes", [&](Trace& t) { t.h_codes[at] ^= 1; });
-  expect_found("h_codes", [&](Trace& t) { t.h_codes[at] ^= 0x80; });
+  expect_found("x_scales", [](Trace& t) { t.experts.x.scales[4] = std::nextafter(t.experts.x.scales[4], 1.0F); });
+  expect_found("x_codes", [&](Trace& t) { t.experts.x.codes[at] ^= 1; });
+  expect_found("h_scales", [](Trace& t) {
+    t.experts.h_quantized.scales[4] = std::nextafter(t.experts.h_quantized.scales[4], 1.0F);
+  });
+  expect_found("h_codes", [&](Trace& t) { t.experts.h_quantized.codes[at] ^= 1; });
+  expect_found("h_codes", [&](Trace& t) { t.experts.h_quantized.codes[at] ^= 0x80; });
 }
 
 TEST_F(ReferenceLayer, FailsOnNaN) {
@@ -124,21 +127,21 @@ TEST_F(ReferenceLayer, FailsOnNaN) {
     EXPECT_EQ(first_failure(spoilt), name);
   };
   expect_found("weights", [](Trace& t) { t.routing.weight[2] = kNaN; });
-  expect_found("x_scales", [](Trace& t) { t.x_scales[2] = kNaN; });
-  expect_found("gate_up", [](Trace& t) { t.gate_up[77] = kNaN; });
-  expect_found("gate_up", [](Trace& t) { t.gate_up[77] = std::numeric_limits<float>::infinity(); });
-  expect_found("h", [](Trace& t) { t.h[77] = 0x7fc0; });
-  expect_found("h", [](Trace& t) { t.h[77] = 0x7f80; });
-  expect_found("h_scales", [](Trace& t) { t.h_scales[2] = kNaN; });
-  expect_found("down", [](Trace& t) { t.down[77] = kNaN; });
+  expect_found("x_scales", [](Trace& t) { t.experts.x.scales[2] = kNaN; });
+  expect_found("gate_up", [](Trace& t) { t.experts.gate_up[77] = kNaN; });
+  expect_found("gate_up", [](Trace& t) { t.experts.gate_up[77] = std::numeric_limits<float>::infinity(); });
+  expect_found("h", [](Trace& t) { t.experts.h[77] = 0x7fc0; });
+  expect_found("h", [](Trace& t) { t.experts.h[77] = 0x7f80; });
+  expect_found("h_scales", [](Trace& t) { t.experts.h_quantized.scales[2] = kNaN; });
+  expect_found("down", [](Trace& t) { t.experts.down[77] = kNaN; });
   expect_found("output", [](Trace& t) { t.output[77] = kNaN; });
 }
 
 TEST_F(ReferenceLayer, FailsWhenEveryStageIsNaN) {
   // An engine that overflowed somewhere and agrees with itself afterwards.
-  for (float& value : trace_.gate_up) value = std::numeric_limits<float>::infinity();
-  for (std::uint16_t& value : trace_.h) value = 0x7f80;
-  for (float& value : trace_.h_scales) value = std::numeric_limits<float>::infinity();
+  for (float& value : trace_.experts.gate_up) value = std::numeric_limits<float>::infinity();
+  for (std::uint16_t& value : trace_.experts.h) value = 0x7f80;
+  for (float& value : trace_.experts.h_quantized.scales) value = std::numeric_limits<float>::infinity();
   for (const char* name : {"gate_up", "h", "h_scales"}) EXPECT_FALSE(stage(name).passed()) << name;
   EXPECT_EQ(stage("h_scales").problem, "row 0 to be quantized is not finite in column 0");
 }
@@ -168,23 +171,23 @@ TEST_F(ReferenceLayer, DrawsTheLineAtTheBound) {
   };
   expect_line("weights", trace_.routing.weight);
   expect_line("output", trace_.output);
-  expect_line("down", trace_.down);
-  expect_line("gate_up", trace_.gate_up);
+  expect_line("down", trace_.experts.down);
+  expect_line("gate_up", trace_.experts.gate_up);
 }
 
 TEST_F(ReferenceLayer, HMayNotBeTheNextBf16) {
   for (const std::size_t at : {std::size_t{0}, std::size_t{50}, std::size_t{333}}) {
     Trace spoilt = trace_;
     // Two steps: where the exact value lies on a rounding boundary, either neighbour is right.
-    spoilt.h[at] = static_cast<std::uint16_t>(spoilt.h[at] + 2);
+    spoilt.experts.h[at] = static_cast<std::uint16_t>(spoilt.experts.h[at] + 2);
     EXPECT_EQ(first_failure(spoilt), "h");
-    spoilt.h[at] = static_cast<std::uint16_t>(spoilt.h[at] - 4);
+    spoilt.experts.h[at] = static_cast<std::uint16_t>(spoilt.experts.h[at] - 4);
     EXPECT_EQ(first_failure(spoilt), "h");
   }
 }
 
 TEST_F(ReferenceLayer, SaysWhatIsMissing) {
-  trace_.h_codes.pop_back();
+  trace_.experts.h_quantized.codes.pop_back();
   const Judgement judgement = judge(layer_, tokens_, trace_);
   ASSERT_NE(judgement.first_failure(), nullptr);
   EXPECT_EQ(judgement.first_failure()->problem, "the trace holds 959 values of h_codes, not 960");
@@ -195,9 +198,10 @@ TEST(ReferenceExact, WholeNumbersAreExact) {
   // One expert, one token; 448 in x and in h make both scales 1. gate = 64: silu(64) = 64 (1 - 1.6e-28).
   Layer layer;
   layer.shape = {.experts = 1, .top_k = 1, .hidden = 64, .width = 1};
-  layer.router.assign(64, 0);
-  layer.gate_up = {1, 2, 64, std::vector<std::uint8_t>(128), {0.5F, 0.25F}};
-  layer.down = {1, 64, 1, std::vector<std::uint8_t>(64, encode_e4m3(-3)), std::vector<float>(64, 2.0F)};
+  layer.router.weight.assign(64, 0);
+  layer.gate_up = test::channel_experts(1, 2, 64, std::vector<std::uint8_t>(128), {0.5F, 0.25F});
+  layer.down =
+      test::channel_experts(1, 64, 1, std::vector<std::uint8_t>(64, encode_e4m3(-3)), std::vector<float>(64, 2.0F));
   Tokens tokens{1, 64, std::vector<std::uint16_t>(64)};
   tokens.values[0] = encode_bf16(448);
   tokens.values[40] = encode_bf16(-16);
@@ -205,8 +209,8 @@ TEST(ReferenceExact, WholeNumbersAreExact) {
   layer.gate_up.codes[40] = encode_e4m3(-1);
   layer.gate_up.codes[64 + 40] = encode_e4m3(-1.75F);  // up: 28 / 4
   const Trace trace = Plain{}.run(layer, tokens);
-  EXPECT_EQ(trace.gate_up, (std::vector<float>{64, 7}));
-  EXPECT_EQ(trace.h, std::vector<std::uint16_t>{encode_bf16(448)});
+  EXPECT_EQ(trace.experts.gate_up, (std::vector<float>{64, 7}));
+  EXPECT_EQ(trace.experts.h, std::vector<std::uint16_t>{encode_bf16(448)});
   EXPECT_EQ(trace.output, std::vector<float>(64, -2688.0F));
   const Judgement judgement = judge(layer, tokens, trace);
   EXPECT_TRUE(judgement.passed()) << judgement.text();
@@ -257,10 +261,10 @@ TEST_F(ReferenceRouting, EitherOfTwoExpertsAsCloseAsTheErrorOfLogits) {
   tokens_.values[5] = encode_bf16(1e-5F);
   const std::int32_t chosen = reference::route(layer_, tokens_).expert[1];
   const std::int32_t other = best_left_over();
-  const auto row = [&](std::int32_t e) { return layer_.router.begin() + static_cast<std::ptrdiff_t>(e) * 128; };
+  const auto row = [&](std::int32_t e) { return layer_.router.weight.begin() + static_cast<std::ptrdiff_t>(e) * 128; };
   std::copy_n(row(chosen), 128, row(other));
-  *(row(chosen) + 5) = encode_bf16(0.125F);
-  *(row(other) + 5) = encode_bf16(0.125F + 0x1p-10F);
+  *(row(chosen) + 5) = 0.125F;
+  *(row(other) + 5) = 0.125F + 0x1p-10F;
   for (const std::int32_t e : {chosen, other}) {
     trace_.routing = reference::route(layer_, tokens_);
     EXPECT_EQ(trace_.routing.expert[1], other);
@@ -272,7 +276,7 @@ TEST_F(ReferenceRouting, EitherOfTwoExpertsAsCloseAsTheErrorOfLogits) {
 TEST_F(ReferenceRouting, EqualRowsGoToTheLowerIndex) {
   const std::int32_t best = trace_.routing.expert[0];
   const std::int32_t twin = best == 0 ? 5 : best - 1;
-  const auto row = [&](std::int32_t e) { return layer_.router.begin() + static_cast<std::ptrdiff_t>(e) * 128; };
+  const auto row = [&](std::int32_t e) { return layer_.router.weight.begin() + static_cast<std::ptrdiff_t>(e) * 128; };
   std::copy_n(row(best), 128, row(twin));
   trace_.routing = reference::route(layer_, tokens_);
   EXPECT_TRUE(stage("routing").passed());
@@ -285,23 +289,23 @@ TEST_F(ReferenceRouting, EqualRowsGoToTheLowerIndex) {
 
 TEST_F(ReferenceRouting, ASliceOfKMissingInOneLogit) {
   // Of all experts' k in [32, 64) only one's is not zero. It speaks for that expert; who drops it goes elsewhere.
-  for (std::size_t i = 0; i < layer_.router.size(); ++i) {
-    if (i / 32 % 4 == 1) layer_.router[i] = 0;
+  for (std::size_t i = 0; i < layer_.router.weight.size(); ++i) {
+    if (i / 32 % 4 == 1) layer_.router.weight[i] = 0;
   }
   const Trace without = Plain{}.run(layer_, tokens_);
   const auto expert = static_cast<std::size_t>(best_left_over());
   for (std::size_t h = 32; h < 64; ++h) {
-    layer_.router[expert * 128 + h] = encode_bf16(99 * decode_bf16(tokens_.values[h]));
+    layer_.router.weight[expert * 128 + h] = 99 * decode_bf16(tokens_.values[h]);
   }
   EXPECT_EQ(first_failure(without), "routing");
 }
 
 TEST_F(ReferenceRouting, WeightsThatAreNotDividedByTheirSum) {
   // Small logits, so that the chosen weights add up to well below 1.
-  for (std::uint16_t& value : layer_.router) value = encode_bf16(decode_bf16(value) / 16);
+  for (float& value : layer_.router.weight) value /= 16;
   trace_ = Plain{}.run(layer_, tokens_);
   EXPECT_EQ(first_failure(), "");
-  layer_.renormalize = false;
+  layer_.router.renormalize = false;
   EXPECT_EQ(first_failure(), "weights");
 }
 

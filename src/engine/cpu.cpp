@@ -45,9 +45,10 @@ class CpuEngine final : public Engine {
     Trace trace;
     trace.routing = route(layer_, tokens, threads_);
     quantize_tokens(tokens, trace);
-    multiply(layer_.gate_up, trace.routing, trace.x_codes, trace.x_scales, trace.gate_up);
+    multiply(layer_.gate_up, trace.routing, trace.experts.x.codes, trace.experts.x.scales, trace.experts.gate_up);
     activate(trace);
-    multiply(layer_.down, trace.routing, trace.h_codes, trace.h_scales, trace.down);
+    multiply(layer_.down, trace.routing, trace.experts.h_quantized.codes, trace.experts.h_quantized.scales,
+             trace.experts.down);
     combine(trace);
     if (keep == Keep::trace) return trace;
     Trace kept;
@@ -61,22 +62,22 @@ class CpuEngine final : public Engine {
     const auto hidden = static_cast<std::size_t>(tokens.hidden);
     const auto top_k = static_cast<std::size_t>(layer_.shape.top_k);
     const std::size_t rows = trace.routing.row.size();
-    trace.x_codes.resize(rows * hidden);
-    trace.x_scales.resize(rows);
+    trace.experts.x.codes.resize(rows * hidden);
+    trace.experts.x.scales.resize(rows);
     parallel_for(threads_, tokens.count, [&](int index) {
       const auto token = static_cast<std::size_t>(index);
       std::vector<std::uint8_t> codes(hidden);
       const float scale = quantize_row(tokens.values.data() + token * hidden, tokens.hidden, codes.data());
       for (std::size_t j = 0; j < top_k; ++j) {
         const auto row = static_cast<std::size_t>(trace.routing.row[token * top_k + j]);
-        std::copy(codes.begin(), codes.end(), trace.x_codes.data() + row * hidden);
-        trace.x_scales[row] = scale;
+        std::copy(codes.begin(), codes.end(), trace.experts.x.codes.data() + row * hidden);
+        trace.experts.x.scales[row] = scale;
       }
     });
   }
 
   /// The grouped GEMM: out[r, n] = (sum_k codes[r, k] * w[e, n, k]) * w_scales[e, n] * scales[r] for the rows r of e.
-  void multiply(const Fp8Experts& w, const Routing& routing, const std::vector<std::uint8_t>& codes,
+  void multiply(const Experts& w, const Routing& routing, const std::vector<std::uint8_t>& codes,
                 const std::vector<float>& scales, std::vector<float>& out) const {
     const auto cols = static_cast<std::size_t>(w.cols);
     out.resize(scales.size() * static_cast<std::size_t>(w.rows));
@@ -114,16 +115,17 @@ class CpuEngine final : public Engine {
     const int width = layer_.shape.width;
     const auto columns = static_cast<std::size_t>(width);
     const std::size_t rows = trace.routing.row.size();
-    trace.h.resize(rows * columns);
-    trace.h_codes.resize(rows * columns);
-    trace.h_scales.resize(rows);
+    trace.experts.h.resize(rows * columns);
+    trace.experts.h_quantized.codes.resize(rows * columns);
+    trace.experts.h_quantized.scales.resize(rows);
     parallel_for(threads_, static_cast<int>(rows), [&](int index) {
       const auto row = static_cast<std::size_t>(index);
-      const float* gate = trace.gate_up.data() + row * 2 * columns;
+      const float* gate = trace.experts.gate_up.data() + row * 2 * columns;
       const float* up = gate + columns;
-      std::uint16_t* h = trace.h.data() + row * columns;
+      std::uint16_t* h = trace.experts.h.data() + row * columns;
       for (std::size_t i = 0; i < columns; ++i) h[i] = encode_bf16(gate[i] / (1.0F + std::exp(-gate[i])) * up[i]);
-      trace.h_scales[row] = quantize_row(h, width, trace.h_codes.data() + row * columns);
+      trace.experts.h_quantized.scales[row] =
+          quantize_row(h, width, trace.experts.h_quantized.codes.data() + row * columns);
     });
   }
 
@@ -136,7 +138,7 @@ class CpuEngine final : public Engine {
       float* output = trace.output.data() + token * hidden;
       for (std::size_t pair = token * top_k; pair < (token + 1) * top_k; ++pair) {
         const float weight = trace.routing.weight[pair];
-        const float* row = trace.down.data() + static_cast<std::size_t>(trace.routing.row[pair]) * hidden;
+        const float* row = trace.experts.down.data() + static_cast<std::size_t>(trace.routing.row[pair]) * hidden;
         for (std::size_t i = 0; i < hidden; ++i) output[i] += weight * row[i];
       }
     });

@@ -11,8 +11,8 @@ namespace {
 using device::Buffer;
 
 /// Expert matrices on a card.
-struct Experts {
-  Experts(const device::Gpu& gpu, const Fp8Experts& experts)
+struct Matrices {
+  Matrices(const device::Gpu& gpu, const Experts& experts)
       : problem{experts.experts, experts.rows, experts.cols},
         codes(gpu.upload<std::uint8_t>(experts.codes)),
         scales(gpu.upload<float>(experts.scales)) {}
@@ -51,7 +51,7 @@ class GpuEngine : public Engine {
         gate_up_(gpu_, layer.gate_up),
         down_(gpu_, layer.down) {
     // Sizes that no variant takes, and a forced one that is not there, are said now and not in the first run.
-    for (const Experts* experts : {&gate_up_, &down_}) static_cast<void>(choice(*experts, 1));
+    for (const Matrices* experts : {&gate_up_, &down_}) static_cast<void>(choice(*experts, 1));
   }
 
   std::string place() const override { return place_name_ + " (" + std::string(gpu_.device().full_name) + ")"; }
@@ -89,11 +89,11 @@ class GpuEngine : public Engine {
   }
 
  private:
-  Choice choice(const Experts& experts, int tokens) const {
+  Choice choice(const Matrices& experts, int tokens) const {
     return choose(kernels_.variants(), experts.problem, tokens, layer_.shape.top_k, gpu_.device(), options_.variant);
   }
 
-  void gemm(const Experts& experts, int tokens, int rows, const Buffer& first, const Buffer& x, const Buffer& x_scales,
+  void gemm(const Matrices& experts, int tokens, int rows, const Buffer& first, const Buffer& x, const Buffer& x_scales,
             const Buffer& out) {
     kernels_.gemm(choice(experts, tokens).config, {.problem = experts.problem,
                                                    .rows = rows,
@@ -110,13 +110,13 @@ class GpuEngine : public Engine {
     const std::size_t width = Workspace::width(layer_.shape);
     trace.output = gpu_.download<float>(space.output, tokens * hidden);
     if (keep != Keep::trace) return;
-    trace.x_codes = gpu_.download<std::uint8_t>(space.x_codes, rows * hidden);
-    trace.x_scales = gpu_.download<float>(space.x_scales, rows);
-    trace.gate_up = gpu_.download<float>(space.gate_up, rows * 2 * width);
-    trace.h = gpu_.download<std::uint16_t>(space.h, rows * width);
-    trace.h_codes = gpu_.download<std::uint8_t>(space.h_codes, rows * width);
-    trace.h_scales = gpu_.download<float>(space.h_scales, rows);
-    trace.down = gpu_.download<float>(space.down, rows * hidden);
+    trace.experts.x.codes = gpu_.download<std::uint8_t>(space.x_codes, rows * hidden);
+    trace.experts.x.scales = gpu_.download<float>(space.x_scales, rows);
+    trace.experts.gate_up = gpu_.download<float>(space.gate_up, rows * 2 * width);
+    trace.experts.h = gpu_.download<std::uint16_t>(space.h, rows * width);
+    trace.experts.h_quantized.codes = gpu_.download<std::uint8_t>(space.h_codes, rows * width);
+    trace.experts.h_quantized.scales = gpu_.download<float>(space.h_scales, rows);
+    trace.experts.down = gpu_.download<float>(space.down, rows * hidden);
   }
 
   const Layer& layer_;
@@ -124,8 +124,8 @@ class GpuEngine : public Engine {
   GpuOptions options_;
   device::Gpu gpu_;
   KernelSet kernels_;
-  Experts gate_up_;
-  Experts down_;
+  Matrices gate_up_;
+  Matrices down_;
 };
 
 }  // namespace

@@ -34,12 +34,6 @@ void check(const Layer& layer, const Tokens& tokens) {
                           at / tokens.hidden, decode_bf16(*bad)));
 }
 
-std::vector<float> decode_router(const Layer& layer) {
-  std::vector<float> weights(layer.router.size());
-  std::transform(layer.router.begin(), layer.router.end(), weights.begin(), decode_bf16);
-  return weights;
-}
-
 /// [experts]: the logits of one token, x: [hidden].
 std::vector<double> logits_of(const Layer& layer, const std::vector<float>& router, const std::vector<double>& x) {
   std::vector<double> logits;
@@ -60,7 +54,7 @@ void choose(const Layer& layer, const std::vector<double>& logits, std::int32_t*
   std::partial_sort(order.begin(), order.begin() + layer.shape.top_k, order.end(),
                     [&](auto a, auto b) { return logit(a) > logit(b) || (logit(a) == logit(b) && a < b); });
   const auto share = [&](std::int32_t e) { return std::exp(logit(e) - logit(order[0])); };
-  const auto last = layer.renormalize ? order.begin() + layer.shape.top_k : order.end();
+  const auto last = layer.router.renormalize ? order.begin() + layer.shape.top_k : order.end();
   const double all = std::transform_reduce(order.begin(), last, 0.0, std::plus<>(), share);
   for (std::size_t j = 0; j < top_k; ++j) {
     expert[j] = order[j];
@@ -83,7 +77,7 @@ void sort_rows(Routing& routing, int experts) {
 Routing route(const Layer& layer, const Tokens& tokens, int threads) {
   check(layer, tokens);
   if (threads == 0) threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  const std::vector<float> router = decode_router(layer);
+  const std::vector<float>& router = layer.router.weight;
   Routing routing;
   routing.tokens = tokens.count;
   routing.top_k = layer.shape.top_k;

@@ -94,7 +94,7 @@ Range multiply(const Uncertain& in, std::size_t r, const std::vector<float>& wei
 }
 
 /// The grouped GEMM in intervals: [R, w.rows].
-Uncertain multiply(const Fp8Experts& w, const Routing& routing, const Uncertain& in, Activations activations) {
+Uncertain multiply(const Experts& w, const Routing& routing, const Uncertain& in, Activations activations) {
   Uncertain out(routing.row.size(), w.rows);
   parallel_for(0, w.experts * w.rows, [&](int index) {
     const auto channel = static_cast<std::size_t>(index);

@@ -98,24 +98,30 @@ class Judge {
   }
 
   Stages quantized_tokens() {
-    return quantization(Stage("x_scales"), Stage("x_codes"), layer_.shape.hidden, trace_.x_scales, trace_.x_codes,
-                        [&](int row) {
+    return quantization(Stage("x_scales"), Stage("x_codes"), layer_.shape.hidden, trace_.experts.x.scales,
+                        trace_.experts.x.codes, [&](int row) {
                           const auto token = static_cast<std::ptrdiff_t>(token_of_[static_cast<std::size_t>(row)]);
                           return tokens_.values.data() + token * layer_.shape.hidden;
                         });
   }
 
   Stages quantized_h() {
-    return quantization(
-        Stage("h_scales"), Stage("h_codes"), layer_.shape.width, trace_.h_scales, trace_.h_codes,
-        [&](int row) { return trace_.h.data() + static_cast<std::ptrdiff_t>(row) * layer_.shape.width; });
+    return quantization(Stage("h_scales"), Stage("h_codes"), layer_.shape.width, trace_.experts.h_quantized.scales,
+                        trace_.experts.h_quantized.codes, [&](int row) {
+                          return trace_.experts.h.data() + static_cast<std::ptrdiff_t>(row) * layer_.shape.width;
+                        });
   }
 
-  Stages gate_up() { return gemm("gate_up", layer_.gate_up, trace_.x_codes, trace_.x_scales, trace_.gate_up); }
-  Stages down() { return gemm("down", layer_.down, trace_.h_codes, trace_.h_scales, trace_.down); }
+  Stages gate_up() {
+    return gemm("gate_up", layer_.gate_up, trace_.experts.x.codes, trace_.experts.x.scales, trace_.experts.gate_up);
+  }
+  Stages down() {
+    return gemm("down", layer_.down, trace_.experts.h_quantized.codes, trace_.experts.h_quantized.scales,
+                trace_.experts.down);
+  }
 
   /// Judges a grouped GEMM from the codes and scales of its rows: got[r, n] for the rows r of each expert.
-  Stages gemm(const char* name, const Fp8Experts& w, const std::vector<std::uint8_t>& codes,
+  Stages gemm(const char* name, const Experts& w, const std::vector<std::uint8_t>& codes,
               const std::vector<float>& scales, const std::vector<float>& got) const {
     Stage all(name);
     if (!complete(all, got.size(), token_of_.size(), w.rows)) return {all};
@@ -152,10 +158,10 @@ class Judge {
   Stages h() {
     Stage stage("h");
     const int width = layer_.shape.width;
-    if (!complete(stage, trace_.h.size(), token_of_.size(), width)) return {stage};
+    if (!complete(stage, trace_.experts.h.size(), token_of_.size(), width)) return {stage};
     for (int row = 0; row < rows(); ++row) {
-      const float* gate = trace_.gate_up.data() + static_cast<std::ptrdiff_t>(row) * 2 * width;
-      const std::uint16_t* got = trace_.h.data() + static_cast<std::ptrdiff_t>(row) * width;
+      const float* gate = trace_.experts.gate_up.data() + static_cast<std::ptrdiff_t>(row) * 2 * width;
+      const std::uint16_t* got = trace_.experts.h.data() + static_cast<std::ptrdiff_t>(row) * width;
       for (int i = 0; i < width; ++i) {
         const auto g = static_cast<double>(gate[i]);
         const auto up = static_cast<double>(gate[width + i]);
@@ -185,7 +191,7 @@ class Judge {
         double size = 0;
         for (std::size_t j = 0; j < static_cast<std::size_t>(routing.top_k); ++j) {
           const std::size_t pair = token * static_cast<std::size_t>(routing.top_k) + j;
-          const float value = trace_.down[static_cast<std::size_t>(routing.row[pair]) * hidden + i];
+          const float value = trace_.experts.down[static_cast<std::size_t>(routing.row[pair]) * hidden + i];
           const double product = static_cast<double>(routing.weight[pair]) * static_cast<double>(value);
           sum += product;
           size += std::abs(product);

@@ -21,13 +21,13 @@ std::vector<Bounded> logits_of(const Layer& layer, const Tokens& tokens, int tok
   const std::uint16_t* x = tokens.values.data() + static_cast<std::ptrdiff_t>(token) * hidden;
   std::vector<Bounded> logits;
   for (int e = 0; e < layer.shape.experts; ++e) {
-    const std::uint16_t* w = layer.router.data() + static_cast<std::ptrdiff_t>(e) * hidden;
+    const float* w = layer.router.weight.data() + static_cast<std::ptrdiff_t>(e) * hidden;
     SumBound dot;
     for (int k0 = 0; k0 < hidden; k0 += kStepLength) {
       double sum = 0;
       double size = 0;
       for (int k = k0; k < std::min(k0 + kStepLength, hidden); ++k) {
-        const double product = static_cast<double>(decode_bf16(x[k])) * static_cast<double>(decode_bf16(w[k]));
+        const double product = static_cast<double>(decode_bf16(x[k])) * static_cast<double>(w[k]);
         sum += product;
         size += std::abs(product);
       }
@@ -42,7 +42,7 @@ std::vector<Bounded> logits_of(const Layer& layer, const Tokens& tokens, int tok
 
 bool same_router_row(const Layer& layer, int a, int b) {
   const auto hidden = static_cast<std::ptrdiff_t>(layer.shape.hidden);
-  const auto row = layer.router.begin();
+  const auto row = layer.router.weight.begin();
   return std::equal(row + a * hidden, row + (a + 1) * hidden, row + b * hidden);
 }
 
@@ -69,8 +69,8 @@ std::vector<Bounded> weights_of(const Layer& layer, const std::vector<Bounded>& 
   std::vector<Bounded> weights;
   for (int j = 0; j < top_k; ++j) {
     const double below = largest - logits[static_cast<std::size_t>(chosen[j])].value;
-    const double weight = std::exp(-below) / (layer.renormalize ? chosen_sum : sum);
-    const double off = layer.renormalize ? chosen_off : all_off;
+    const double weight = std::exp(-below) / (layer.router.renormalize ? chosen_sum : sum);
+    const double off = layer.router.renormalize ? chosen_off : all_off;
     const double roundings = layer.shape.experts + top_k + 20 + below + 1;
     weights.push_back({weight, weight * (std::expm1(2 * off) + roundings * kUnit) * kSlack + 0x1p-126});
   }
