@@ -29,6 +29,7 @@ Random random_of(const Grid& grid, std::uint64_t index) {
 Block::Block(const Grid& grid_of_block, std::uint64_t linear_index)
     : grid(grid_of_block),
       index(linear_index),
+      observer_(grid.observer != nullptr ? std::make_unique<Observer>(*this) : nullptr),
       threads_(static_cast<std::uint32_t>(grid.launch.block.count())),
       shared_bytes_(std::size_t{grid.program.static_shared_bytes} + grid.launch.dynamic_shared_bytes),
       shared_(std::make_unique<std::byte[]>(shared_bytes_)),
@@ -209,6 +210,7 @@ bool Block::arrive(Warp& warp, std::uint32_t id, std::uint32_t expected, bool wa
   if (barrier.arrived != 0 && barrier.expected != expected) return false;
   barrier.expected = expected;
   barrier.arrived += kWarpLanes;
+  if (observer_ != nullptr) observer_->barrier_arrived(warp, warp.live(), id);
   if (waits) barrier.waiting.push_back(warp.index);
   try_release(id);
   return true;
@@ -225,8 +227,11 @@ void Block::try_release(std::uint32_t id) {
   const NamedBarrier full = std::move(barrier);
   barrier = NamedBarrier{};
   for (const int warp : full.waiting) {
-    warps_[static_cast<std::size_t>(warp)]->release_barrier(id, BarrierResult{full.votes, full.votes == full.voters});
+    Warp& waiting = *warps_[static_cast<std::size_t>(warp)];
+    if (observer_ != nullptr) observer_->barrier_released(waiting, waiting.waiting_at(id), id);
+    waiting.release_barrier(id, BarrierResult{full.votes, full.votes == full.voters});
   }
+  if (observer_ != nullptr) observer_->barrier_completed(id);
 }
 
 void Block::lanes_exited(Warp& warp) {

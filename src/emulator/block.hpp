@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "emulator/grid_observer.hpp"
 #include "emulator/mbarrier.hpp"
 #include "emulator/tensor_map.hpp"
 #include "emulator/warp.hpp"
@@ -21,7 +22,8 @@ struct Grid {
   const Options& options;
   GlobalMemory& memory;
   Launch launch;
-  std::uint64_t number = 0;  ///< of the launch on its machine
+  std::uint64_t number = 0;                ///< of the launch on its machine
+  std::unique_ptr<GridObserver> observer;  ///< when a check is on
 };
 
 class Random : public SplitMix64 {
@@ -44,6 +46,7 @@ struct Copy {
   const Instruction* instruction = nullptr;
   int warp = 0;
   int lane = 0;
+  Ticket ticket = 0;  ///< by which the observer knows it
 };
 
 /// One barrier of bar.sync and its kin.
@@ -75,6 +78,9 @@ class Block {
   State run(std::uint64_t steps);
 
   const Statistics& statistics() const { return statistics_; }
+
+  /// Who watches this block, or null.
+  Observer* observer() { return observer_.get(); }
 
   // For warps and handlers.
   std::uint32_t thread_count() const { return threads_; }
@@ -114,12 +120,14 @@ class Block {
   void complete_due_copies();
   void try_release(std::uint32_t id);
   void complete(const Copy& copy);
+  void observe_piece(const Copy& copy, std::uint32_t to, std::uint64_t from, std::uint32_t bytes);
   void time_out_one();
   void resolve_standstill();
   [[noreturn]] void report_deadlock() const;
   [[noreturn]] void report_livelock() const;
   bool all_done() const;
 
+  std::unique_ptr<Observer> observer_;
   std::uint32_t threads_;
   std::size_t shared_bytes_;
   std::unique_ptr<std::byte[]> shared_;

@@ -102,13 +102,19 @@ Mbarrier& mbarrier_at(Warp& warp, const Instruction& instruction, Slot base, Slo
 
 /// Throws what an operation on an mbarrier found wrong, and wakes those who waited for the phase that it ended.
 template <typename Operation>
-void change(Warp& warp, const Instruction& instruction, Mbarrier& barrier, int lane, Operation&& operation) {
+void change(Warp& warp, const Instruction& instruction, Mbarrier& barrier, int lane, bool arrives,
+            Operation&& operation) {
   const std::uint64_t phase = barrier.phase;
+  Observer* observer = warp.block.observer();
+  if (arrives && observer != nullptr) observer->mbarrier_arrived(warp, lane, barrier);
   if (const char* wrong = operation(barrier)) {
     warp.fail(Fault::Kind::invalid, instruction, Lanes{1} << lane,
               fmt::format("mbarrier at {:#x}, phase {}: {}", barrier.address, barrier.phase, wrong));
   }
-  if (barrier.phase != phase) warp.block.wake(barrier.address);
+  if (barrier.phase != phase) {
+    if (observer != nullptr) observer->mbarrier_advanced(barrier);
+    warp.block.wake(barrier.address);
+  }
   warp.block.note_effect();
 }
 
@@ -123,7 +129,9 @@ Flow mbarrier_init(Warp& warp, const Instruction& instruction, Lanes active) {
                 fmt::format("an mbarrier for {} arrivals; 1 to 2^20 - 1 are legal", count));
     }
     warp.block.remove_mbarrier(at);
-    warp.block.add_mbarrier(Mbarrier{.address = at, .expected = count, .pending = count});
+    const Mbarrier barrier{.address = at, .expected = count, .pending = count};
+    warp.block.add_mbarrier(barrier);
+    if (Observer* observer = warp.block.observer()) observer->mbarrier_initialised(warp, lane, barrier);
   });
   warp.block.note_effect();
   return Flow::next;
@@ -131,8 +139,11 @@ Flow mbarrier_init(Warp& warp, const Instruction& instruction, Lanes active) {
 
 Flow mbarrier_inval(Warp& warp, const Instruction& instruction, Lanes active) {
   const Slot* op = instruction.operands;
-  for_lanes(active,
-            [&](int lane) { warp.block.remove_mbarrier(mbarrier_at(warp, instruction, op[0], op[1], lane).address); });
+  for_lanes(active, [&](int lane) {
+    const Mbarrier& barrier = mbarrier_at(warp, instruction, op[0], op[1], lane);
+    if (Observer* observer = warp.block.observer()) observer->mbarrier_removed(warp, lane, barrier);
+    warp.block.remove_mbarrier(barrier.address);
+  });
   warp.block.note_effect();
   return Flow::next;
 }
@@ -147,7 +158,7 @@ Flow mbarrier_arrive(Warp& warp, const Instruction& instruction, Lanes active) {
     Mbarrier& barrier = mbarrier_at(warp, instruction, op[1], op[2], lane);
     const std::uint64_t phase = barrier.phase;
     const auto operand = static_cast<std::int64_t>(op[3] == kNoSlot ? 1 : warp.in(op[3])[lane] & 0xffffffffU);
-    change(warp, instruction, barrier, lane, [&](Mbarrier& b) {
+    change(warp, instruction, barrier, lane, true, [&](Mbarrier& b) {
       if constexpr (kArrival == Arrival::expect) {
         const char* wrong = b.expect(operand);
         return wrong != nullptr ? wrong : b.arrive(1);
@@ -166,7 +177,7 @@ Flow mbarrier_bytes(Warp& warp, const Instruction& instruction, Lanes active) {
   for_lanes(active, [&](int lane) {
     Mbarrier& barrier = mbarrier_at(warp, instruction, op[0], op[1], lane);
     const auto bytes = static_cast<std::int64_t>(warp.in(op[2])[lane] & 0xffffffffU);
-    change(warp, instruction, barrier, lane,
+    change(warp, instruction, barrier, lane, false,
            [&](Mbarrier& b) { return kComplete ? b.complete(bytes) : b.expect(bytes); });
   });
   return Flow::next;
@@ -184,6 +195,8 @@ Flow mbarrier_wait(Warp& warp, const Instruction& instruction, Lanes active) {
     const std::uint64_t operand = warp.in(op[3])[lane];
     const bool done = kParity ? barrier.passed((operand & 1U) != 0) : barrier.phase > operand;
     passed |= Lanes{done} << lane;
+    Observer* observer = warp.block.observer();
+    if (done && observer != nullptr) observer->mbarrier_passed(warp, lane, barrier);
     if (!done && first_address == 0) {
       first_address = barrier.address;
       first_parity = (operand & 1U) != 0;

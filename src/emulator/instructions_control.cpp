@@ -19,6 +19,11 @@ Flow pause(Warp&, const Instruction&, Lanes) {
   return Flow::yield;
 }
 
+Flow wait_for_prerequisites(Warp& warp, const Instruction&, Lanes active) {
+  if (Observer* observer = warp.block.observer()) observer->dependency_waited(warp, active);
+  return Flow::next;
+}
+
 Flow trap(Warp& warp, const Instruction& instruction, Lanes active) {
   warp.fail(Fault::Kind::trap, instruction, active, "the kernel trapped");
 }
@@ -42,7 +47,8 @@ void add_control_rows(InstructionTable& table) {
   table.add("fence.proxy.(alias|async|async.global|tensormap|async::generic)", "", Class::control, fence);
   table.add("fence.mbarrier_init", "", Class::control, fence);
   // Launches follow one another completely.
-  table.add("griddepcontrol.(wait|launch_dependents)", "", Class::control, ignore);
+  table.add("griddepcontrol.wait", "", Class::control, wait_for_prerequisites);
+  table.add("griddepcontrol.launch_dependents", "", Class::control, ignore);
   // Registers are not counted.
   table.add("setmaxnreg.(inc|dec).sync.aligned.u32", "s", Class::control, ignore);
 }

@@ -35,6 +35,9 @@ Flow bulk_copy(Warp& warp, const Instruction& instruction, Lanes active) {
           warp.shared_address(instruction, Space::shared, warp.in(op[0])[lane] + warp.in(op[1])[lane], bytes, 16, lane);
     }
     copy.mbarrier = mbarrier_of(warp, instruction, warp.in(op[5])[lane] + warp.in(op[6])[lane], lane);
+    if (Observer* observer = warp.block.observer()) {
+      copy.ticket = observer->copy_issued(warp, instruction, lane, Completion::mbarrier, copy.mbarrier);
+    }
     warp.block.issue(copy);
   });
   return Flow::next;
@@ -44,7 +47,8 @@ TensorMap read_map(Warp& warp, const Instruction& instruction, std::uint64_t add
   TensorMapBytes bytes;
   // Two accesses of 64 bytes, because a map's address is a multiple of 64.
   for (std::size_t half = 0; half < 2; ++half) {
-    const std::byte* from = warp.access(instruction, Space::generic, address + 64 * half, 64, lane);
+    const std::byte* from =
+        warp.access(instruction, Space::generic, address + 64 * half, 64, lane, Purpose::tensor_map);
     std::memcpy(bytes.data() + 64 * half, from, 64);
   }
   try {
@@ -76,6 +80,9 @@ Flow tensor_copy(Warp& warp, const Instruction& instruction, Lanes active) {
     copy.to =
         warp.shared_address(instruction, Space::shared, warp.in(op[0])[lane] + warp.in(op[1])[lane], span, 128, lane);
     copy.mbarrier = mbarrier_of(warp, instruction, warp.in(op[4 + kRank])[lane] + warp.in(op[5 + kRank])[lane], lane);
+    if (Observer* observer = warp.block.observer()) {
+      copy.ticket = observer->copy_issued(warp, instruction, lane, Completion::mbarrier, copy.mbarrier);
+    }
     warp.block.issue(copy);
   });
   return Flow::next;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "emulator/card_observer.hpp"
 #include "emulator/grid_run.hpp"
 #include "emulator/program.hpp"
 
@@ -86,6 +87,7 @@ Statistics& Statistics::operator+=(const Statistics& other) {
 Machine::Machine(Options options)
     : options_(options), memory_(static_cast<std::uint64_t>(std::max<std::int64_t>(options.card.memory_bytes, 0))) {
   if (options_.card.sms < 1) throw Error("an emulated card needs at least one SM");
+  if (options_.checks.any()) observer_ = std::make_unique<CardObserver>(options_);
 }
 
 Machine::~Machine() = default;
@@ -167,9 +169,18 @@ Statistics Machine::launch(const Kernel& kernel, const Launch& launch) {
   std::copy(launch.parameters.begin(), launch.parameters.end(), std::as_writable_bytes(std::span(parameters)).begin());
   Launch aligned = launch;
   aligned.parameters = std::as_bytes(std::span(parameters)).first(launch.parameters.size());
-  const Grid grid{program, options_, memory_, aligned, launches_++};
+  Grid grid{program, options_, memory_, aligned, launches_++, nullptr};
+  if (observer_ != nullptr) grid.observer = observer_->begin(grid);
   const auto resident = static_cast<std::uint64_t>(per_sm) * static_cast<std::uint64_t>(options_.card.sms);
   return run_grid(grid, resident, options_.host_threads);
+}
+
+std::vector<Finding> Machine::findings() const {
+  return observer_ != nullptr ? observer_->findings().list() : std::vector<Finding>{};
+}
+
+std::vector<Finding> Machine::take_findings() {
+  return observer_ != nullptr ? observer_->findings().take() : std::vector<Finding>{};
 }
 
 }  // namespace moesaic::emulator

@@ -9,7 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include "emulator/checks.hpp"
 #include "emulator/fault.hpp"
+#include "emulator/finding.hpp"
 #include "emulator/global_memory.hpp"
 #include "spec/device.hpp"
 
@@ -18,6 +20,7 @@
 namespace moesaic::emulator {
 
 struct Program;
+class CardObserver;
 
 /// What an emulated card is.
 struct Options {
@@ -26,6 +29,7 @@ struct Options {
   int host_threads = 0;    ///< 0: all of the host's
   /// A block that changes nothing (stores, atomics, barriers) for so many warp instructions is livelocked.
   std::uint64_t spin_limit = std::uint64_t{1} << 28;
+  Checks checks{};  ///< what is looked out for; see Machine::findings
 };
 
 /// Numbers of threads or blocks along x, y and z.
@@ -126,11 +130,17 @@ class Machine {
   /// forbidden; of several faulting blocks the lowest is reported. Memory then holds what was written until then.
   Statistics launch(const Kernel& kernel, const Launch& launch);
 
+  /// What Options::checks found in the kernels that have run, one for each pair of instructions; and the same,
+  /// forgotten afterwards.
+  std::vector<Finding> findings() const;
+  std::vector<Finding> take_findings();
+
  private:
   Options options_;
   GlobalMemory memory_;
   std::vector<std::unique_ptr<Module>> modules_;
   std::uint64_t launches_ = 0;
+  std::unique_ptr<CardObserver> observer_;  // when a check is on
 };
 
 }  // namespace moesaic::emulator

@@ -30,6 +30,7 @@ Warp::Warp(Block& block_of_warp, int index_in_block, Lanes lanes)
       predicates_(block.grid.program.predicates, 0),
       constants_(block.grid.program.constants.data()),
       code_(block.grid.program.code.data()),
+      observer_(block.observer()),
       live_(lanes) {
   predicates_[Program::kTrue >> 1] = kAllLanes;
   for (const auto& [slot, which] : block.grid.program.specials) {
@@ -74,7 +75,9 @@ std::uint32_t Warp::run_fragment(std::size_t chosen, std::uint32_t steps) {
     Lanes active = fragment.lanes;
     if (instruction.guard != kNoSlot) active &= predicate(instruction.guard);
     block.count(instruction, active);
+    if (observer_ != nullptr) observer_->begin(*this, instruction, fragment.lanes, active);
     const Flow flow = active != 0 ? instruction.run(*this, instruction, active) : Flow::next;
+    if (observer_ != nullptr && flow != Flow::wait) observer_->end(*this, instruction, active);
     if (flow == Flow::next) {
       if (++fragment.pc >= limit) {
         replace(chosen);
@@ -170,6 +173,7 @@ bool Warp::meet(const Instruction& instruction, Lanes active, Lanes wanted) {
   Lanes here = active;
   for (const Fragment& fragment : fragments_) here |= has_come(fragment) ? fragment.lanes : 0;
   if (!gather(here, wanted)) return false;
+  if (observer_ != nullptr) observer_->lanes_met(*this, here);
   for (Fragment& fragment : fragments_) {
     if (!has_come(fragment)) continue;
     fragment.wait = Wait::nothing;
@@ -228,32 +232,38 @@ void Warp::fail(Fault::Kind kind, const Instruction& instruction, Lanes lanes, c
 }
 
 std::byte* Warp::access(const Instruction& instruction, ptx::Space space, std::uint64_t address, std::uint32_t bytes,
-                        int lane) {
+                        int lane, Purpose purpose) {
   if ((address & (bytes - 1)) != 0) {
     fail(Fault::Kind::misaligned, instruction, Lanes{1} << lane,
          fmt::format("address {:#x} is not a multiple of {}, the bytes accessed", address, bytes));
   }
-  if (space == ptx::Space::global || space == ptx::Space::constant) return global(instruction, address, bytes, lane);
-  if (space != ptx::Space::generic) return window(instruction, space, address, bytes, lane);
-  if (address - kSharedWindow < kWindowBytes) {
-    return window(instruction, ptx::Space::shared, address - kSharedWindow, bytes, lane);
+  if (space == ptx::Space::generic) {
+    space = ptx::Space::global;
+    for (const auto& [windowed, begin] :
+         {std::pair{ptx::Space::shared, kSharedWindow}, std::pair{ptx::Space::local, kLocalWindow},
+          std::pair{ptx::Space::param, kParamWindow}}) {
+      if (address - begin >= kWindowBytes) continue;
+      space = windowed;
+      address -= begin;
+      break;
+    }
   }
-  if (address - kLocalWindow < kWindowBytes) {
-    return window(instruction, ptx::Space::local, address - kLocalWindow, bytes, lane);
+  const bool is_global = space == ptx::Space::global || space == ptx::Space::constant;
+  std::byte* found =
+      is_global ? global(instruction, address, bytes, lane) : window(instruction, space, address, bytes, lane);
+  if (observer_ != nullptr && purpose != Purpose::none) {
+    observer_->touch(*this, instruction, space, address, bytes, lane, purpose);
   }
-  if (address - kParamWindow < kWindowBytes) {
-    return window(instruction, ptx::Space::param, address - kParamWindow, bytes, lane);
-  }
-  return global(instruction, address, bytes, lane);
+  return found;
 }
 
 std::byte* Warp::writable(const Instruction& instruction, ptx::Space space, std::uint64_t address, std::uint32_t bytes,
-                          int lane) {
+                          int lane, Purpose purpose) {
   if (space == ptx::Space::generic && address - kParamWindow < kWindowBytes) {
     fail(Fault::Kind::out_of_bounds, instruction, Lanes{1} << lane,
          fmt::format("address {:#x} is in parameter memory, which is read-only", address));
   }
-  return access(instruction, space, address, bytes, lane);
+  return access(instruction, space, address, bytes, lane, purpose);
 }
 
 std::uint32_t Warp::shared_address(const Instruction& instruction, ptx::Space space, std::uint64_t address,

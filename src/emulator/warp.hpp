@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "emulator/observer.hpp"
 #include "emulator/program.hpp"
 
 namespace moesaic::emulator {
@@ -92,14 +93,14 @@ class Warp {
 
   /// The host address of bytes that active lanes access, after all checks. `space` generic is resolved.
   std::byte* access(const Instruction& instruction, ptx::Space space, std::uint64_t address, std::uint32_t bytes,
-                    int lane);
+                    int lane, Purpose purpose = Purpose::read);
   /// Likewise for bytes to be written: never parameters.
   std::byte* writable(const Instruction& instruction, ptx::Space space, std::uint64_t address, std::uint32_t bytes,
-                      int lane);
-  /// Likewise for global memory, whatever the alignment.
+                      int lane, Purpose purpose = Purpose::write);
+  /// Likewise for global memory, whatever the alignment. The observer is not told.
   std::byte* global(const Instruction& instruction, std::uint64_t address, std::uint32_t bytes, int lane);
   /// The address in its window that `address` means, when it must be in shared memory; checked like access() but for
-  /// an alignment of its own.
+  /// an alignment of its own. The observer is not told.
   std::uint32_t shared_address(const Instruction& instruction, ptx::Space space, std::uint64_t address,
                                std::uint32_t bytes, std::uint32_t alignment, int lane);
 
@@ -119,6 +120,7 @@ class Warp {
   std::vector<Lanes> predicates_;
   const std::uint64_t* constants_;
   const Instruction* code_;
+  Observer* observer_;
   Lanes live_;
   std::vector<Fragment> fragments_;
   Fragment* current_ = nullptr;  // of the instruction that runs

@@ -1,0 +1,1 @@
+#include "emulator/card_observer.hpp"
