@@ -20,6 +20,7 @@ Driver open_libcuda() {
     return symbol;
   });
   driver.last_fault = [] { return std::string(); };
+  driver.take_findings = [] { return std::string(); };
   return driver;
 }
 

@@ -44,6 +44,9 @@ struct Driver {
 #undef MOESAIC_MEMBER
   /// What the driver knows of the last failure beyond its code: the emulator's finding; empty from libcuda.
   std::string (*last_fault)() = nullptr;
+  /// What an emulated card's checks (Place::checks) have found since they were asked last, as sentences; empty from
+  /// libcuda.
+  std::string (*take_findings)() = nullptr;
   /// Held as long as the table is in use; an emulated card is one process-wide state and takes one user at a time.
   std::shared_ptr<const void> lease;
 };

@@ -10,6 +10,7 @@ Driver open_emulated_driver(const Place& place) {
     throw Error("--device " + place.name() + ": another emulated card is in use in this process; one at a time");
   }
   emulator::DriverOptions options{.card = *place.card, .seed = place.seed};
+  options.checks = emulator::parse_checks(place.checks);
   if (place.sms > 0) options.card.sms = place.sms;
   emulator::configure(options);
   Driver driver = make_driver([](const char* name) {
@@ -18,6 +19,11 @@ Driver open_emulated_driver(const Place& place) {
     return function;
   });
   driver.last_fault = emulator::last_fault;
+  driver.take_findings = [] {
+    std::string text;
+    for (const emulator::Finding& finding : emulator::take_findings()) text += finding.sentence() + '\n';
+    return text;
+  };
   driver.lease = std::make_shared<int>();
   taken = driver.lease;
   return driver;

@@ -125,6 +125,8 @@ void Gpu::launch_raw(CUfunction function, const Grid& grid, const void** argumen
 
 void Gpu::synchronize() const {
   check(driver_.cuCtxSynchronize(), "running the kernels");
+  const std::string findings = driver_.take_findings();
+  if (!findings.empty()) throw Error(place_name_ + ": the kernels ran, but not as they should:\n" + findings);
 }
 
 void Gpu::copy_to(const Buffer& to, const void* from, std::size_t bytes) const {

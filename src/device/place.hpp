@@ -16,6 +16,7 @@ struct Place {
   const Device* card = nullptr;  ///< the emulated card
   int sms = 0;                   ///< an emulated card cut to so many SMs; 0: all it has
   std::uint64_t seed = 1;        ///< of an emulated card's interleavings
+  std::string checks = "none";   ///< of an emulated card: "all", or names with commas (emulator/checks.hpp)
 
   /// As the user writes it: "cpu", "gpu:0", "emulated:gb10".
   std::string name() const;

@@ -93,4 +93,10 @@ std::string last_fault() {
   return driver::state().fault;
 }
 
+std::vector<Finding> take_findings() {
+  const std::lock_guard lock(driver::state_mutex());
+  Machine* machine = driver::state().machine.get();
+  return machine != nullptr ? machine->take_findings() : std::vector<Finding>{};
+}
+
 }  // namespace moesaic::emulator

@@ -3,7 +3,10 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "emulator/checks.hpp"
+#include "emulator/finding.hpp"
 #include "spec/device.hpp"
 
 /// The CUDA driver API over one emulated card. Like libcuda it is one state per process; unlike libcuda it exports no
@@ -15,6 +18,7 @@ struct DriverOptions {
   Device card;             ///< fewer `sms` make persistent kernels quick
   std::uint64_t seed = 1;  ///< of the order in which warps run and copies complete
   int host_threads = 0;    ///< 0: all of the host's
+  Checks checks{};         ///< what is looked out for; see take_findings
 };
 
 /// Chooses the card and forgets everything before: memory, modules, contexts, errors. Not during another call.
@@ -25,5 +29,8 @@ void* find_function(std::string_view name);
 
 /// What the emulator found out about the last failed call or kernel, beyond the error code; empty if nothing.
 std::string last_fault();
+
+/// What DriverOptions::checks found in the kernels that have run since it was asked last.
+std::vector<Finding> take_findings();
 
 }  // namespace moesaic::emulator

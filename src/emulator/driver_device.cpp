@@ -182,8 +182,10 @@ CUresult retain_context(CUcontext* context, CUdevice device) {
   return with_driver([&](State& all) {
     if (device != 0) return CUDA_ERROR_INVALID_DEVICE;
     if (all.retained == 0) {
-      all.machine = std::make_unique<Machine>(
-          Options{.card = all.options.card, .seed = all.options.seed, .host_threads = all.options.host_threads});
+      all.machine = std::make_unique<Machine>(Options{.card = all.options.card,
+                                                      .seed = all.options.seed,
+                                                      .host_threads = all.options.host_threads,
+                                                      .checks = all.options.checks});
       all.contexts.add(0);
     }
     ++all.retained;
