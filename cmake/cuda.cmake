@@ -96,3 +96,28 @@ asm(R"(
   set_target_properties(${target} PROPERTIES CXX_COMPILER_LAUNCHER "")
   set_target_properties(${target} PROPERTIES MOESAIC_PTX "${ptx}" MOESAIC_PTXAS_REPORT ${report})
 endfunction()
+
+# moesaic_ptx(TARGET SOURCE.cu): the PTX of SOURCE.cu for each of MOESAIC_GPU_ARCHITECTURES, with the source's lines. The
+# target's property MOESAIC_PTX lists the files in the order of the architectures.
+function(moesaic_ptx target source)
+  cmake_path(ABSOLUTE_PATH source)
+  cmake_path(GET source STEM stem)
+  set(directory ${CMAKE_CURRENT_BINARY_DIR}/${target}.cuda)
+  file(MAKE_DIRECTORY ${directory})
+  set(ptx)
+  foreach(arch ${MOESAIC_GPU_ARCHITECTURES})
+    set(output ${directory}/${stem}.compute_${arch}.ptx)
+    add_custom_command(
+      OUTPUT ${output}
+      COMMAND ${MOESAIC_NVCC} -ptx -lineinfo -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr
+              -I ${PROJECT_SOURCE_DIR}/src -I ${PROJECT_SOURCE_DIR}/tests -arch=compute_${arch}
+              -MD -MF ${output}.d -MT ${output} -o ${output} ${source}
+      DEPENDS ${source} ${MOESAIC_NVCC}
+      DEPFILE ${output}.d
+      COMMENT "Compiling ${stem}.cu to PTX for ${arch}"
+      VERBATIM)
+    list(APPEND ptx ${output})
+  endforeach()
+  add_custom_target(${target} DEPENDS ${ptx})
+  set_target_properties(${target} PROPERTIES MOESAIC_PTX "${ptx}")
+endfunction()

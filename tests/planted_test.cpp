@@ -1,0 +1,216 @@
+// Every planted bug is caught and named; the same kernel without the bug raises nothing over 100 seeds.
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <numeric>
+
+#include "emulator/machine.hpp"
+#include "emulator/tensor_map.hpp"
+#include "planted/catalogue.hpp"
+#include "planted/params.hpp"
+#include "temporary_directory.hpp"
+
+namespace moesaic::planted {
+
+// For the names of tests.
+void PrintTo(const Planted& planted, std::ostream* out) {
+  *out << planted.name;
+}
+
+namespace {
+
+using emulator::Fault;
+using emulator::Machine;
+
+constexpr std::uint64_t kRightSeeds = 100;
+constexpr std::uint64_t kBuggySeeds = 10;
+
+/// A PTX text that nvcc made of planted.cu.
+struct Text {
+  explicit Text(const std::string& path, const char* card_name)
+      : card(*find_device(card_name)), ptx(read_file(path)), lines(ptx) {}
+
+  /// The text without other kernels than those of `planted`, each line at its place.
+  std::string only(const Planted& planted) const {
+    std::string rest = ptx;
+    std::size_t at = 0;
+    while ((at = rest.find("\n.visible .entry ", at)) != std::string::npos) {
+      const std::size_t name = at + 17;
+      const std::size_t end = rest.find("\n}\n", at) + 3;
+      const std::string kernel = rest.substr(name, rest.find('(', name) - name);
+      const bool wanted = kernel == planted.name + "_buggy" || kernel == planted.name + "_right" ||
+                          kernel == planted.name + "_primary_buggy" || kernel == planted.name + "_primary_right";
+      if (!wanted) {
+        std::replace_if(
+            rest.begin() + static_cast<std::ptrdiff_t>(at), rest.begin() + static_cast<std::ptrdiff_t>(end),
+            [](char letter) { return letter != '\n'; }, ' ');
+      }
+      at = end - 1;
+    }
+    return rest;
+  }
+
+  Device card;
+  std::string ptx;
+  SourceLines lines;
+};
+
+/// What the emulator said of a run.
+struct Said {
+  std::string kind;
+  std::string text;
+  std::vector<std::uint32_t> ptx_lines;  ///< of both parties, when it names two
+};
+
+/// The memory of one run.
+class Run {
+ public:
+  Run(const Text& text, const std::string& ptx, std::uint64_t seed)
+      : machine_({.card = text.card, .seed = seed, .host_threads = 1, .spin_limit = 20'000}),
+        module_(machine_.load(ptx)) {
+    std::vector<std::uint32_t> iota(kWords);
+    std::iota(iota.begin(), iota.end(), 0U);
+    in_ = upload(iota.data(), 4 * kWords);
+    out_ = machine_.memory().allocate(4 * kWords);
+    params_.load_map = map_of(in_);
+    params_.store_map = map_of(out_);
+    params_.in = pointer<const std::uint32_t>(in_);
+    params_.out = pointer<std::uint32_t>(out_);
+    params_.zeros = pointer<std::uint32_t>(upload(std::vector<std::uint32_t>(kWords).data(), 4 * kWords));
+    params_.map = pointer<TensorMapBytes>(upload(std::vector(4, params_.load_map).data(), 4 * sizeof(TensorMapBytes)));
+  }
+
+  /// Launches the kernels and returns what the emulator found.
+  std::vector<Said> operator()(const Planted& planted, const std::string& form) {
+    std::vector<Said> said;
+    try {
+      launch(planted, planted.name + "_" + form);
+    } catch (const Fault& fault) {
+      said.push_back({kind_name(fault.kind), fault.what(), {fault.place.line}});
+    }
+    return said;
+  }
+
+ private:
+  static const char* kind_name(Fault::Kind kind) {
+    switch (kind) {
+      case Fault::Kind::out_of_bounds:
+        return "out_of_bounds";
+      case Fault::Kind::misaligned:
+        return "misaligned";
+      case Fault::Kind::deadlock:
+        return "deadlock";
+      case Fault::Kind::livelock:
+        return "livelock";
+      case Fault::Kind::invalid:
+        return "invalid";
+      default:
+        return "another";
+    }
+  }
+
+  std::uint64_t upload(const void* from, std::size_t bytes) {
+    const std::uint64_t address = machine_.memory().allocate(bytes);
+    machine_.memory().write(address, from, bytes);
+    return address;
+  }
+
+  template <typename T>
+  static T* pointer(std::uint64_t address) {
+    return reinterpret_cast<T*>(address);  // NOLINT(performance-no-int-to-ptr): an address of the card
+  }
+
+  static TensorMapBytes map_of(std::uint64_t address) {
+    const emulator::TensorMap map{.type = emulator::TensorType::kU32,
+                                  .rank = 2,
+                                  .address = address,
+                                  .dims = {32, kWords / 32},
+                                  .strides_bytes = {4, 128},
+                                  .box = {32, kTileWords / 32},
+                                  .element_strides = {1, 1}};
+    emulator::check_encodable(map);
+    return std::bit_cast<TensorMapBytes>(emulator::pack(map));
+  }
+
+  void launch(const Planted& planted, const std::string& kernel) {
+    machine_.launch(*module_.find_kernel(kernel), {.grid = {planted.blocks},
+                                                   .block = {planted.threads},
+                                                   .dynamic_shared_bytes = 4096,
+                                                   .parameters = std::as_bytes(std::span(&params_, 1))});
+  }
+
+  Machine machine_;
+  const emulator::Module& module_;
+  Params params_{};
+  std::uint64_t in_ = 0;
+  std::uint64_t out_ = 0;
+};
+
+std::string all_of(const std::vector<Said>& said) {
+  std::string text;
+  for (const Said& one : said) text += fmt::format("{}: {}\n", one.kind, one.text);
+  return text;
+}
+
+/// Whether one of the things said is one that must be.
+bool names_the_bug(const Text& text, const Planted& planted, const std::vector<Said>& said) {
+  for (const Said& one : said) {
+    for (const std::uint32_t line : one.ptx_lines) {
+      const std::vector<SourceLine> places = text.lines.of(line);
+      for (const Caught& caught : planted.caught) {
+        if (std::ranges::count(caught.kinds, one.kind) != 0 && std::ranges::count(places, caught.where) != 0)
+          return true;
+      }
+    }
+  }
+  return false;
+}
+
+const std::vector<Planted>& catalogue() {
+  static const std::vector<Planted> all = read_catalogue(MOESAIC_SOURCE_DIR "/tests/planted");
+  return all;
+}
+
+class PlantedBug : public testing::TestWithParam<Planted> {
+ protected:
+  static const std::vector<Text>& texts() {
+    static const std::vector<Text> both{Text(MOESAIC_PLANTED_90A, "h200"), Text(MOESAIC_PLANTED_120F, "gb10")};
+    return both;
+  }
+};
+
+TEST_P(PlantedBug, IsCaughtAndNamed) {
+  for (const Text& text : texts()) {
+    const std::string ptx = text.only(GetParam());
+    for (std::uint64_t seed = 1; seed <= kBuggySeeds; ++seed) {
+      const std::vector<Said> said = Run(text, ptx, seed)(GetParam(), "buggy");
+      EXPECT_TRUE(names_the_bug(text, GetParam(), said)) << text.card.name << ", seed " << seed << ":\n"
+                                                         << all_of(said);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_P(PlantedBug, IsNotSeenWhereItIsNot) {
+  for (const Text& text : texts()) {
+    const std::string ptx = text.only(GetParam());
+    for (std::uint64_t seed = 1; seed <= kRightSeeds; ++seed) {
+      const std::vector<Said> said = Run(text, ptx, seed)(GetParam(), "right");
+      EXPECT_TRUE(said.empty()) << text.card.name << ", seed " << seed << ":\n" << all_of(said);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, PlantedBug, testing::ValuesIn(catalogue()),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(PlantedBugs, AreAsManyAsTheyShouldBe) {
+  EXPECT_GE(catalogue().size(), 60U);
+}
+
+}  // namespace
+}  // namespace moesaic::planted

@@ -1,0 +1,10 @@
+# Kernels with planted bugs, as PTX alone: only the emulator runs them.
+moesaic_ptx(moesaic_planted_ptx planted/planted.cu)
+get_target_property(ptx moesaic_planted_ptx MOESAIC_PTX)
+list(GET ptx 0 ptx_90a)
+list(GET ptx 1 ptx_120f)
+moesaic_test(planted_test moesaic_emulator moesaic::fmt)
+target_sources(planted_test PRIVATE planted/catalogue.cpp planted/source_lines.cpp)
+target_include_directories(planted_test PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+target_compile_definitions(planted_test PRIVATE MOESAIC_PLANTED_90A="${ptx_90a}" MOESAIC_PLANTED_120F="${ptx_120f}")
+add_dependencies(planted_test moesaic_planted_ptx)
