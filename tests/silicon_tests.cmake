@@ -4,7 +4,18 @@ add_library(moesaic_silicon_probe STATIC silicon/operands.cpp silicon/silicon_pr
 target_include_directories(moesaic_silicon_probe PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(moesaic_silicon_probe PUBLIC moesaic_device PRIVATE moesaic_silicon_kernels)
 
-add_executable(silicon_record silicon/silicon_record.cpp)
-target_link_libraries(silicon_record PRIVATE moesaic_silicon_probe)
+# The same for every row of the emulator's table of instructions that a card of capability 9.0 has.
+add_library(moesaic_isa_cases STATIC
+  isa/families.cpp
+  isa/isa_fixture.cpp
+  isa/isa_run.cpp
+  isa/lanewise_cases.cpp
+  isa/operand_values.cpp
+  isa/row_signature.cpp)
+target_include_directories(moesaic_isa_cases PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(moesaic_isa_cases PUBLIC moesaic_device moesaic_emulator)
 
-moesaic_test(silicon_test moesaic_silicon_probe moesaic_tensor_core)
+add_executable(silicon_record silicon/silicon_record.cpp)
+target_link_libraries(silicon_record PRIVATE moesaic_silicon_probe moesaic_isa_cases)
+
+moesaic_test(silicon_test moesaic_silicon_probe moesaic_isa_cases moesaic_tensor_core)

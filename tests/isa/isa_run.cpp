@@ -143,9 +143,7 @@ void run_alone(Context& context, const std::string& target, const Case* one, std
 }  // namespace
 
 std::string module_text(const std::string& target, const std::vector<const Case*>& cases) {
-  const bool blackwell = target.starts_with("sm_1");
-  std::string text =
-      ".version " + std::string(blackwell ? "9.0" : "8.6") + "\n.target " + target + "\n.address_size 64\n";
+  std::string text = ".version 9.0\n.target " + target + "\n.address_size 64\n";
   for (const Case* one : cases) {
     text += one->declarations;
     text += ".visible .entry " + one->name + "(.param .u64 in_address, .param .u64 out_address";

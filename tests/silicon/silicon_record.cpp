@@ -1,5 +1,6 @@
-// Writes what a card answers to the kernels and calls of silicon_probe.cpp:
-//   silicon_record gpu:0 tests/fixtures/silicon
+// Writes what a card answers to the kernels and calls of silicon_probe.cpp, and hashes of what it answers to the cases
+// of isa/isa_case.hpp; with a third argument the answers themselves too, to look into a difference:
+//   silicon_record gpu:0 tests/fixtures/silicon [FOLDER]
 
 #include <cstdio>
 #include <exception>
@@ -7,6 +8,7 @@
 #include <fstream>
 
 #include "device/place.hpp"
+#include "isa/isa_fixture.hpp"
 #include "silicon/silicon_probe.hpp"
 #include "spec/error.hpp"
 
@@ -36,14 +38,50 @@ void record(const std::string& place_name, const std::filesystem::path& folder) 
   std::fputs(lines.c_str(), stdout);
 }
 
+/// A part's name and number of words in a line, then the words.
+void write_answers(const std::filesystem::path& path, const std::vector<moesaic::isa::Answer>& answers) {
+  std::string bytes;
+  for (const moesaic::isa::Answer& answer : answers) {
+    if (!answer.error.empty()) continue;
+    const std::uint32_t* words = answer.words.data();
+    for (const moesaic::isa::Part& part : answer.of->parts) {
+      bytes += part.name + "\n" + std::to_string(part.words) + "\n";
+      bytes.append(reinterpret_cast<const char*>(words), part.words * 4);
+      words += part.words;
+    }
+  }
+  write_file(path, bytes.data(), bytes.size());
+}
+
+/// Cases that the card rejects are told of and have no record.
+void record_instructions(const std::string& place_name, const std::filesystem::path& folder, const char* raw_folder) {
+  using namespace moesaic;
+  for (const isa::Family& family : isa::families()) {
+    const std::vector<isa::Case> cases = family.cases();
+    const std::vector<isa::Answer> answers =
+        isa::run_cases(device::open_driver(device::parse_place(place_name)), "sm_90a", cases);
+    std::size_t failed = 0;
+    for (const isa::Answer& answer : answers) {
+      if (answer.error.empty()) continue;
+      ++failed;
+      std::printf("%s (%s, ...): %s\n", answer.of->name.c_str(), answer.of->parts.front().name.c_str(),
+                  answer.error.c_str());
+    }
+    write_records(folder / ("isa_" + family.name + ".bin"), isa::records_of(answers));
+    if (raw_folder != nullptr) write_answers(std::filesystem::path(raw_folder) / (family.name + ".raw"), answers);
+    std::printf("%-16s %zu cases, %zu failed\n", family.name.c_str(), cases.size(), failed);
+  }
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
-  if (count != 3) {
-    std::fputs("usage: silicon_record gpu:0|emulated:h200 FOLDER\n", stderr);
+  if (count != 3 && count != 4) {
+    std::fputs("usage: silicon_record gpu:0|emulated:h200 FOLDER [FOLDER OF WHOLE ANSWERS]\n", stderr);
     return 2;
   }
   try {
+    record_instructions(arguments[1], arguments[2], count == 4 ? arguments[3] : nullptr);
     record(arguments[1], arguments[2]);
     return 0;
   } catch (const std::exception& error) {
