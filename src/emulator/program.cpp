@@ -432,6 +432,7 @@ Kernel Builder::build() {
         emit(entry_.instructions[statement.index]);
         break;
       case Statement::Kind::label:
+      case Statement::Kind::targets:
         break;
     }
   }

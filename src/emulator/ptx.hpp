@@ -36,15 +36,22 @@ struct Operand {
     vector,   ///< {items}
     address,  ///< [items[0] + offset], with items[1] the vector of coordinates of a tensor
     pair,     ///< items[0] | items[1]
-    list,     ///< (items), of calls
+    list,     ///< (items), of calls: the arguments, or what is returned
   };
   Kind kind = Kind::symbol;
-  bool negated = false;  ///< !p
+  bool negated = false;      ///< !p
+  bool is_unsigned = false;  ///< of an integer: PTX ISA, "Integer Constants"
   std::string_view text;
   std::uint64_t bits = 0;
   std::int64_t offset = 0;
   std::vector<Operand> items;
   Position position;
+};
+
+/// A line of the source that was compiled; line 0: not known.
+struct SourceLine {
+  std::uint32_t file = 0;  ///< number that a .file directive gave it
+  std::uint32_t line = 0;
 };
 
 /// One instruction: @guard opcode.modifier.modifier operands;
@@ -56,6 +63,7 @@ struct Instruction {
   std::vector<Operand> operands;
   std::string_view text;  ///< all of it
   Position position;
+  SourceLine source;  ///< from the last .loc before it
 };
 
 /// .reg of one name, or of `count` names %r0, %r1, ... for %r<count>.
@@ -67,16 +75,17 @@ struct Registers {
   Position position;
 };
 
-/// One initial value: a number, or the address of a variable.
+/// One initial value: a number, or the address of a variable or function, or those of its bits that `mask` selects.
 struct Initial {
   Operand value;
-  bool generic = false;  ///< generic(variable)
+  std::uint64_t mask = ~std::uint64_t{0};  ///< 0xff00(variable): bits 8 to 15 of the address, shifted down
 };
 
 /// A variable or a parameter.
 struct Variable {
   std::string_view name;
   Space space = Space::global;
+  bool in_register = false;  ///< a parameter of a function: .reg instead of .param
   std::uint32_t element_bytes = 1;
   std::uint32_t alignment = 1;
   std::uint64_t bytes = 0;  ///< 0: name[], sized at launch
@@ -87,9 +96,9 @@ struct Variable {
 
 /// What stands between the braces of a function, in order.
 struct Statement {
-  enum class Kind : std::uint8_t { instruction, label, open, close, registers, variable };
+  enum class Kind : std::uint8_t { instruction, label, open, close, registers, variable, targets };
   Kind kind = Kind::instruction;
-  std::uint32_t index = 0;  ///< into the vector of Function that the kind names; labels: into `labels`
+  std::uint32_t index = 0;  ///< into the vector of Function that the kind names
 };
 
 /// A label and where it stands.
@@ -98,27 +107,56 @@ struct Label {
   Position position;
 };
 
-/// An .entry with its body. (.func bodies are read and dropped: calls are not emulated.)
+/// A list of labels or functions (name: .branchtargets a, b;), or a prototype for indirect calls.
+struct Targets {
+  enum class Kind : std::uint8_t { branches, calls, prototype };
+  Kind kind = Kind::branches;
+  std::string_view name;
+  std::vector<Operand> items;  ///< the labels or functions
+  Position position;
+};
+
+/// An .entry or a .func with its body.
 struct Function {
   std::string_view name;
+  bool defined = false;  ///< it has a body; else this is a prototype
+  std::vector<Variable> results;
   std::vector<Variable> parameters;
   std::array<std::uint32_t, 3> max_extent{};       ///< .maxntid, zeros when absent
   std::array<std::uint32_t, 3> required_extent{};  ///< .reqntid, zeros when absent
   std::uint32_t min_blocks_per_sm = 0;
   std::uint32_t max_registers = 0;
+  std::array<std::uint32_t, 3> cluster{};  ///< .reqnctapercluster, zeros when absent
   std::vector<Statement> body;
   std::vector<Instruction> instructions;
   std::vector<Label> labels;
   std::vector<Registers> registers;
   std::vector<Variable> variables;
+  std::vector<Targets> targets;
   Position position;
+};
+
+/// .alias name, of;
+struct Alias {
+  std::string_view name;
+  std::string_view of;
+  Position position;
+};
+
+/// A file that .loc directives name.
+struct File {
+  std::uint32_t number = 0;
+  std::string_view name;
 };
 
 /// A whole text.
 struct Module {
   std::string_view target;  ///< "sm_120f"
   std::vector<Function> entries;
+  std::vector<Function> functions;  ///< definitions and prototypes, as they come
   std::vector<Variable> variables;
+  std::vector<Alias> aliases;
+  std::vector<File> files;
 };
 
 /// Reads PTX text, which must outlive the result. Throws SyntaxError.

@@ -96,7 +96,7 @@ Token Lexer::next() {
     if (at_ + length >= text_.size()) throw SyntaxError(position_, "this string has no end");
     return take(Token::Kind::string, length + 1);
   }
-  if (std::string_view("{}[]()<>,;:@!|+-=").find(c) != std::string_view::npos) {
+  if (std::string_view("{}[]()<>,;:@!|+-=*/%~&^?").find(c) != std::string_view::npos) {
     return take(Token::Kind::punctuation, 1);
   }
   const auto code = static_cast<unsigned char>(c);

@@ -34,7 +34,10 @@ Operand number_operand(const Token& token) {
     operand.kind = Operand::Kind::real;
     operand.bits = std::bit_cast<std::uint64_t>(value);
   } else {
-    if (digits.back() == 'U') digits.remove_suffix(1);
+    if (digits.back() == 'U') {
+      digits.remove_suffix(1);
+      operand.is_unsigned = true;
+    }
     if (second == 'x' || second == 'X') {
       operand.bits = convert(digits.substr(2), 16, 0);
     } else if (second == 'b' || second == 'B') {
@@ -42,6 +45,7 @@ Operand number_operand(const Token& token) {
     } else {
       operand.bits = convert(digits, digits.size() > 1 && digits[0] == '0' ? 8 : 10, 0);
     }
+    if ((operand.bits >> 63) != 0) operand.is_unsigned = true;
   }
   return operand;
 }

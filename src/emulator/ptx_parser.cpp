@@ -4,72 +4,14 @@
 #include <limits>
 #include <utility>
 
-#include "emulator/ptx_lexer.hpp"
+#include "emulator/ptx_parser.hpp"
 
-/// A recursive-descent parser of PTX. Grammar: PTX ISA, "Syntax", "State Spaces, Types, and Variables" and
-/// "Directives".
 namespace moesaic::emulator::ptx {
 namespace {
 
-constexpr int kMaxNesting = 8;                                       // of operands and of initial values
+constexpr int kAdditive = 10;                                        // in name<count> no operator may take the '>'
 constexpr std::uint32_t kMaxRegisters = 1U << 20;                    // of one declaration
 constexpr std::uint64_t kMaxVariableBytes = std::uint64_t{1} << 40;  // more than any card has
-
-class Parser {
- public:
-  explicit Parser(std::string_view text) : text_(text), lexer_(text) { token_ = lexer_.next(); }
-
-  Module module();
-
- private:
-  [[noreturn]] void fail(const std::string& what) const { throw SyntaxError(token_.position, what); }
-  [[noreturn]] void unexpected(std::string_view wanted) const {
-    fail(token_.kind == Token::Kind::end ? fmt::format("the text ends where {} is wanted", wanted)
-                                         : fmt::format("'{}' stands where {} is wanted", token_.text, wanted));
-  }
-  Token take() { return std::exchange(token_, lexer_.next()); }
-  bool accept(std::string_view text) {
-    if (!token_.is(text)) return false;
-    take();
-    return true;
-  }
-  void expect(std::string_view text) {
-    if (!accept(text)) unexpected(fmt::format("'{}'", text));
-  }
-  Token expect(Token::Kind kind, std::string_view wanted) {
-    if (token_.kind != kind) unexpected(wanted);
-    return take();
-  }
-
-  /// Whether the token after the current one is a colon: then the current one is a label.
-  bool colon_follows() const {
-    Lexer ahead = lexer_;
-    return ahead.next().is(":");
-  }
-
-  void skip_line();
-  void skip_statement();
-  void skip_braces();
-  std::uint64_t unsigned_number(std::string_view wanted);
-  Operand operand(int depth = 0);
-  Operand symbol();
-  std::vector<Operand> operands_until(std::string_view close, int depth);
-  Instruction instruction();
-  void registers(Function& function);
-  void initial_values(Variable& variable, int depth = 0);
-  Variable variable(Space space, Variable declared);
-  Variable declared_type(bool external);
-  void variables(Space space, bool external, std::vector<Variable>& into);
-  void parameters(Function& function);
-  void attributes(Function& function);
-  void body(Function& function);
-  void function(Module& module, bool entry);
-  bool debug_directive();
-
-  std::string_view text_;
-  Lexer lexer_;
-  Token token_;
-};
 
 void add(Function& function, Statement::Kind kind, std::size_t index) {
   function.body.push_back(Statement{kind, static_cast<std::uint32_t>(index)});
@@ -85,9 +27,37 @@ Space space_of(std::string_view directive) {
   return Space::generic;
 }
 
-void Parser::skip_line() {
-  const std::uint32_t line = token_.position.line;
-  while (token_.kind != Token::Kind::end && token_.position.line == line) take();
+}  // namespace
+
+void Parser::unexpected(std::string_view wanted) const {
+  fail(token_.kind == Token::Kind::end ? fmt::format("the text ends where {} is wanted", wanted)
+                                       : fmt::format("'{}' stands where {} is wanted", token_.text, wanted));
+}
+
+bool Parser::accept(std::string_view text) {
+  if (!token_.is(text)) return false;
+  take();
+  return true;
+}
+
+void Parser::expect(std::string_view text) {
+  if (!accept(text)) unexpected(fmt::format("'{}'", text));
+}
+
+Token Parser::expect(Token::Kind kind, std::string_view wanted) {
+  if (token_.kind != kind) unexpected(wanted);
+  return take();
+}
+
+bool Parser::colon_follows() const {
+  Lexer ahead = lexer_;
+  return ahead.next().is(":");
+}
+
+bool Parser::word_follows() const {
+  Lexer ahead = lexer_;
+  const Token next = ahead.next();
+  return next.kind == Token::Kind::word && !next.is("WARP_SZ");
 }
 
 void Parser::skip_statement() {
@@ -105,107 +75,6 @@ void Parser::skip_braces() {
   }
 }
 
-std::uint64_t Parser::unsigned_number(std::string_view wanted) {
-  if (token_.kind != Token::Kind::number) unexpected(wanted);
-  const Operand value = number_operand(take());
-  if (value.kind != Operand::Kind::integer) throw SyntaxError(value.position, fmt::format("{} must be whole", wanted));
-  return value.bits;
-}
-
-/// A name, with the component of a special register or vector (%tid.x) and with an added offset.
-Operand Parser::symbol() {
-  Operand result;
-  result.position = token_.position;
-  const Token name = expect(Token::Kind::word, "an operand");
-  result.text = name.text;
-  const char* end = name.text.data() + name.text.size();
-  if (token_.kind == Token::Kind::dotted && token_.text.data() == end) {
-    const Token component = take();
-    result.text = std::string_view(name.text.data(), name.text.size() + component.text.size());
-  }
-  return result;
-}
-
-std::vector<Operand> Parser::operands_until(std::string_view close, int depth) {
-  std::vector<Operand> items;
-  if (accept(close)) return items;
-  do items.push_back(operand(depth + 1));
-  while (accept(","));
-  expect(close);
-  return items;
-}
-
-Operand Parser::operand(int depth) {
-  if (depth > kMaxNesting) fail("operands are nested too deeply");
-  Operand result;
-  result.position = token_.position;
-  if (accept("{")) {
-    result.kind = Operand::Kind::vector;
-    result.items = operands_until("}", depth);
-    return result;
-  }
-  if (accept("(")) {
-    result.kind = Operand::Kind::list;
-    result.items = operands_until(")", depth);
-    return result;
-  }
-  if (accept("[")) {
-    result.kind = Operand::Kind::address;
-    result.items.push_back(operand(depth + 1));
-    result.offset = std::exchange(result.items[0].offset, 0);
-    if (accept(",")) result.items.push_back(operand(depth + 1));
-    expect("]");
-    return result;
-  }
-  const bool negated = accept("!");
-  if (token_.kind == Token::Kind::number || token_.is("-") || token_.is("+")) {
-    const bool minus = accept("-");
-    if (!minus) accept("+");
-    result = number_operand(expect(Token::Kind::number, "a number"));
-    if (minus && result.kind == Operand::Kind::integer) result.bits = 0 - result.bits;
-    if (minus && result.kind == Operand::Kind::single) result.bits ^= 0x80000000U;
-    if (minus && result.kind == Operand::Kind::real) result.bits ^= std::uint64_t{1} << 63;
-    return result;
-  }
-  result = symbol();
-  result.negated = negated;
-  while (token_.is("+") || token_.is("-")) {
-    // nvcc writes an offset of -4 as "+-4".
-    bool minus = take().is("-");
-    if (accept("-")) minus = !minus;
-    const std::uint64_t value = unsigned_number("an offset");
-    result.offset = static_cast<std::int64_t>(static_cast<std::uint64_t>(result.offset) + (minus ? 0 - value : value));
-  }
-  if (accept("|")) {
-    Operand pair;
-    pair.kind = Operand::Kind::pair;
-    pair.position = result.position;
-    pair.items = {std::move(result), symbol()};
-    return pair;
-  }
-  return result;
-}
-
-Instruction Parser::instruction() {
-  Instruction result;
-  result.position = token_.position;
-  const char* begin = token_.text.data();
-  if (accept("@")) {
-    result.guard_negated = accept("!");
-    result.guard = expect(Token::Kind::word, "a predicate").text;
-  }
-  result.opcode = expect(Token::Kind::word, "an instruction").text;
-  while (token_.kind == Token::Kind::dotted) result.modifiers.push_back(take().text);
-  if (!token_.is(";")) {
-    do result.operands.push_back(operand());
-    while (accept(","));
-  }
-  result.text = std::string_view(begin, static_cast<std::size_t>(token_.text.data() - begin));
-  if (!token_.is(";")) unexpected("',' or ';'");
-  take();
-  return result;
-}
-
 void Parser::registers(Function& function) {
   Registers declared;
   if (token_.is(".v2") || token_.is(".v4")) declared.lanes = take().is(".v2") ? 2 : 4;
@@ -219,7 +88,7 @@ void Parser::registers(Function& function) {
     declared.name = expect(Token::Kind::word, "the name of a register").text;
     declared.count = 0;
     if (accept("<")) {
-      const std::uint64_t count = unsigned_number("a number of registers");
+      const std::uint64_t count = unsigned_number("a number of registers", kAdditive);
       if (count == 0 || count > kMaxRegisters) {
         throw SyntaxError(declared.position, fmt::format("{} registers of one name; 1 to 2^20 are legal", count));
       }
@@ -241,15 +110,29 @@ void Parser::initial_values(Variable& variable, int depth) {
     expect("}");
     return;
   }
+  variable.initial.push_back(initial_value());
+}
+
+/// A number, a name, generic(name), or 0xff(either): the bits of the address that the mask selects.
+Initial Parser::initial_value() {
   Initial initial;
   initial.value = operand();
-  const bool is_symbol = initial.value.kind == Operand::Kind::symbol;
-  if (is_symbol && initial.value.text == "generic" && accept("(")) {
-    initial.generic = true;
+  if (initial.value.kind == Operand::Kind::integer && token_.is("(")) {
+    initial.mask = initial.value.bits;
+    if (initial.mask == 0) fail("this mask selects no bit of the address");
+    take();
+    initial.value = operand();
+    if (initial.value.kind != Operand::Kind::symbol) throw SyntaxError(initial.value.position, "this is not a name");
+    if (initial.value.text == "generic" && accept("(")) {
+      initial.value = operand();
+      expect(")");
+    }
+    expect(")");
+  } else if (initial.value.kind == Operand::Kind::symbol && initial.value.text == "generic" && accept("(")) {
     initial.value = operand();
     expect(")");
   }
-  variable.initial.push_back(std::move(initial));
+  return initial;
 }
 
 /// [.attribute(...)] [.align n] [.v2|.v4] .type [.ptr ...] of one or more variables.
@@ -311,14 +194,51 @@ void Parser::variables(Space space, bool external, std::vector<Variable>& into) 
   expect(";");
 }
 
-void Parser::parameters(Function& function) {
+void Parser::parameters(std::vector<Variable>& into) {
   if (!accept("(")) return;
   if (accept(")")) return;
   do {
-    expect(".param");
-    function.parameters.push_back(variable(Space::param, declared_type(false)));
+    const bool in_register = token_.is(".reg");
+    if (in_register) {
+      take();
+    } else {
+      expect(".param");
+    }
+    Variable declared = declared_type(false);
+    declared.in_register = in_register;
+    into.push_back(variable(Space::param, declared));
   } while (accept(","));
   expect(")");
+}
+
+/// Names that are separated by commas, up to the semicolon.
+std::vector<Operand> Parser::names() {
+  std::vector<Operand> result;
+  if (!token_.is(";")) {
+    do result.push_back(symbol());
+    while (accept(","));
+  }
+  expect(";");
+  return result;
+}
+
+/// name: .branchtargets a, b;  name: .calltargets f, g;  name: .callprototype (results) _ (parameters);
+void Parser::targets(Function& function, const Token& name) {
+  Targets result;
+  result.name = name.text;
+  result.position = name.position;
+  const Token directive = take();
+  if (directive.is(".callprototype")) {
+    result.kind = Targets::Kind::prototype;
+    skip_statement();
+  } else if (directive.is(".branchtargets") || directive.is(".calltargets")) {
+    result.kind = directive.is(".branchtargets") ? Targets::Kind::branches : Targets::Kind::calls;
+    result.items = names();
+  } else {
+    throw SyntaxError(directive.position, fmt::format("'{}' cannot bear a label", directive.text));
+  }
+  add(function, Statement::Kind::targets, function.targets.size());
+  function.targets.push_back(std::move(result));
 }
 
 /// Performance-tuning directives between the parameters and the body. PTX ISA, "Performance-Tuning Directives".
@@ -341,13 +261,45 @@ void Parser::attributes(Function& function) {
     if (directive.is(".reqntid")) function.required_extent = values;
     if (directive.is(".minnctapersm")) function.min_blocks_per_sm = values[0];
     if (directive.is(".maxnreg")) function.max_registers = values[0];
+    if (directive.is(".reqnctapercluster")) function.cluster = values;
   }
 }
 
+/// .loc file line column ...
+void Parser::location() {
+  const std::uint32_t line = token_.position.line;
+  take();
+  std::array<std::uint64_t, 2> numbers{};
+  for (std::uint64_t& number : numbers) {
+    if (token_.kind == Token::Kind::number && token_.position.line == line) number = number_operand(take()).bits;
+  }
+  const auto known = [](std::uint64_t n) { return n <= std::numeric_limits<std::uint32_t>::max(); };
+  if (known(numbers[0]) && known(numbers[1])) {
+    source_ = {static_cast<std::uint32_t>(numbers[0]), static_cast<std::uint32_t>(numbers[1])};
+  }
+  while (token_.kind != Token::Kind::end && token_.position.line == line) take();
+}
+
+/// .file number "name" ...
+void Parser::file() {
+  const std::uint32_t line = token_.position.line;
+  take();
+  File result;
+  if (token_.kind == Token::Kind::number) result.number = static_cast<std::uint32_t>(number_operand(take()).bits);
+  if (token_.kind == Token::Kind::string) {
+    const std::string_view quoted = take().text;
+    result.name = quoted.substr(1, quoted.size() - 2);
+    files_.push_back(result);
+  }
+  while (token_.kind != Token::Kind::end && token_.position.line == line) take();
+}
+
 bool Parser::debug_directive() {
-  if (token_.is(".loc") || token_.is(".file")) {
-    skip_line();
-  } else if (accept(".pragma") || accept(".alias")) {
+  if (token_.is(".loc")) {
+    location();
+  } else if (token_.is(".file")) {
+    file();
+  } else if (accept(".pragma")) {
     skip_statement();
   } else if (accept(".section")) {
     take();
@@ -379,11 +331,14 @@ void Parser::body(Function& function) {
         add(function, Statement::Kind::variable, i);
       }
     } else if (token_.kind == Token::Kind::dotted) {
-      // .branchtargets, .calltargets and .callprototype only matter to indirect branches and calls.
-      skip_statement();
+      fail(fmt::format("'{}' is not a directive of functions", token_.text));
     } else if (token_.kind == Token::Kind::word && colon_follows()) {
       const Token label = take();
       take();
+      if (token_.is(".branchtargets") || token_.is(".calltargets") || token_.is(".callprototype")) {
+        targets(function, label);
+        continue;
+      }
       add(function, Statement::Kind::label, function.labels.size());
       function.labels.push_back(Label{label.text, label.position});
     } else {
@@ -396,18 +351,34 @@ void Parser::body(Function& function) {
 void Parser::function(Module& module, bool entry) {
   Function result;
   result.position = token_.position;
-  if (!entry) parameters(result);  // of the value returned
-  result.parameters.clear();
-  result.name = expect(Token::Kind::word, "the name of a function").text;
-  parameters(result);
-  attributes(result);
-  if (accept(";")) return;
-  if (!entry) {
-    skip_braces();
-    return;
+  while (token_.kind == Token::Kind::dotted) {
+    const bool with_values = take().is(".attribute");
+    if (with_values) {
+      while (!token_.is(")") && token_.kind != Token::Kind::end) take();
+      expect(")");
+    }
   }
-  body(result);
-  module.entries.push_back(std::move(result));
+  if (!entry) parameters(result.results);
+  result.name = expect(Token::Kind::word, "the name of a function").text;
+  parameters(result.parameters);
+  attributes(result);
+  result.defined = !accept(";");
+  source_ = {};
+  if (result.defined) body(result);
+  if (!entry) {
+    module.functions.push_back(std::move(result));
+  } else if (result.defined) {
+    module.entries.push_back(std::move(result));
+  }
+}
+
+/// .alias name, of;
+void Parser::alias(Module& module) {
+  const Token name = expect(Token::Kind::word, "the name of a function");
+  expect(",");
+  const Token of = expect(Token::Kind::word, "the name of a function");
+  expect(";");
+  module.aliases.push_back(Alias{name.text, of.text, name.position});
 }
 
 Module Parser::module() {
@@ -427,16 +398,17 @@ Module Parser::module() {
       while (accept(",")) take();
     } else if (directive.is(".entry") || directive.is(".func")) {
       function(result, directive.is(".entry"));
+    } else if (directive.is(".alias")) {
+      alias(result);
     } else if (space != Space::generic && space != Space::param) {
       variables(space, external, result.variables);
     } else {
       throw SyntaxError(directive.position, fmt::format("'{}' is not a directive of modules", directive.text));
     }
   }
+  result.files = std::move(files_);
   return result;
 }
-
-}  // namespace
 
 std::uint32_t type_bytes(std::string_view type) {
   static constexpr std::pair<std::string_view, std::uint32_t> kTypes[] = {
