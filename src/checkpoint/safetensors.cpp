@@ -175,21 +175,21 @@ void read_tensor(const std::filesystem::path& file, const Tensor& tensor, std::s
   }
 }
 
-SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& file, std::vector<Tensor> tensors)
-    : file_(file), tensors_(std::move(tensors)), stream_(file, std::ios::binary | std::ios::trunc) {
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& file, const std::vector<Tensor>& tensors)
+    : file_(file), stream_(file, std::ios::binary | std::ios::trunc) {
   Json header = Json::object();
   std::uint64_t position = 0;
-  for (Tensor& tensor : tensors_) {
+  for (const Tensor& tensor : tensors) {
     const Dtype* dtype = find_dtype(tensor.dtype);
     const auto bytes = dtype != nullptr ? dense_bytes(*dtype, tensor.shape) : std::nullopt;
     if (!bytes || *bytes > std::numeric_limits<std::uint64_t>::max() - position || header.contains(tensor.name)) {
       throw Error(fmt::format("{}: {}: {} cannot be written", file_.string(), tensor.name,
                               describe(tensor.dtype, tensor.shape)));
     }
-    tensor.begin = position;
-    tensor.end = position += *bytes;
     header[tensor.name] = {
-        {"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {tensor.begin, tensor.end}}};
+        {"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {position, position + *bytes}}};
+    if (*bytes != 0) unwritten_[tensor.name] = {position, *bytes};
+    position += *bytes;
   }
   header["__metadata__"] = {{"format", "pt"}};
   std::string text = header.dump();
@@ -197,25 +197,30 @@ SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& file, std::vec
   const std::uint64_t length = text.size();
   stream_.write(reinterpret_cast<const char*>(&length), sizeof length);
   stream_.write(text.data(), static_cast<std::streamsize>(text.size()));
+  for (auto& [name, rest] : unwritten_) rest.position += sizeof length + text.size();
   if (!stream_) throw Error(fmt::format("{}: could not be written", file_.string()));
 }
 
 void SafetensorsWriter::append(std::string_view name, std::span<const std::byte> bytes) {
-  if (next_ == tensors_.size() || tensors_[next_].name != name) {
-    throw Error(fmt::format("{}: {} is not the next tensor that was declared", file_.string(), name));
+  const auto found = unwritten_.find(name);
+  if (found == unwritten_.end()) {
+    throw Error(fmt::format("{}: {} was not declared or is complete", file_.string(), name));
   }
-  const Tensor& tensor = tensors_[next_++];
-  if (bytes.size() != tensor.end - tensor.begin) {
-    throw Error(fmt::format("{}: {}: {} bytes given, {} takes {}", file_.string(), name, bytes.size(),
-                            describe(tensor.dtype, tensor.shape), tensor.end - tensor.begin));
+  Rest& rest = found->second;
+  if (bytes.size() > rest.bytes) {
+    throw Error(fmt::format("{}: {}: {} bytes given, {} are missing", file_.string(), name, bytes.size(), rest.bytes));
   }
+  stream_.seekp(static_cast<std::streamoff>(rest.position));
   stream_.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   if (!stream_) throw Error(fmt::format("{}: could not be written (disk full?)", file_.string()));
+  rest.position += bytes.size();
+  rest.bytes -= bytes.size();
+  if (rest.bytes == 0) unwritten_.erase(found);
 }
 
 void SafetensorsWriter::finish() {
-  if (next_ != tensors_.size()) {
-    throw Error(fmt::format("{}: tensor {} was declared but not written", file_.string(), tensors_[next_].name));
+  if (!unwritten_.empty()) {
+    throw Error(fmt::format("{}: tensor {} was declared but not written", file_.string(), unwritten_.begin()->first));
   }
   stream_.close();
   if (!stream_) throw Error(fmt::format("{}: could not be written (disk full?)", file_.string()));

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,23 +39,29 @@ std::vector<Tensor> read_header(const std::filesystem::path& file);
 /// gives an Error instead of killing the process.
 void read_tensor(const std::filesystem::path& file, const Tensor& tensor, std::span<std::byte> out);
 
-/// Writes a file front to back without holding the tensors in memory.
+/// Writes a file without holding the tensors in memory.
 class SafetensorsWriter {
  public:
   /// Writes the header. Of each tensor name, dtype and shape count; offsets are assigned in the order given.
   /// Throws Error when the file cannot be written or the declarations are not legal.
-  SafetensorsWriter(const std::filesystem::path& file, std::vector<Tensor> tensors);
+  SafetensorsWriter(const std::filesystem::path& file, const std::vector<Tensor>& tensors);
 
-  /// Writes the next tensor's bytes. Throws Error when the size is not the declared one.
+  /// Writes the next bytes of a tensor, which may come in pieces, and between those of others. Throws Error when they
+  /// are more than it has left.
   void append(std::string_view name, std::span<const std::byte> bytes);
 
-  /// Must be called after the last tensor. Throws Error when tensors are missing or the disk is full.
+  /// Must be called at the end. Throws Error when a tensor is not complete or the disk is full.
   void finish();
 
  private:
+  /// What of a tensor is not written yet.
+  struct Rest {
+    std::uint64_t position;  ///< in the file
+    std::uint64_t bytes;
+  };
+
   std::filesystem::path file_;
-  std::vector<Tensor> tensors_;
-  std::size_t next_ = 0;
+  std::map<std::string, Rest, std::less<>> unwritten_;
   std::ofstream stream_;
 };
 
