@@ -4,11 +4,14 @@
 #include <cstdint>
 
 /// Number formats, as bit patterns in unsigned integers. Decoding is exact. Encoding rounds to nearest, ties to even,
-/// as `cvt.rn` (and for e4m3 `cvt.rn.satfinite`) does: PTX ISA, "Data Movement and Conversion Instructions: cvt".
+/// as `cvt.rn` (for formats of 8 bits and less `cvt.rn.satfinite`) does; ue8m0, which has no nearest, up or toward
+/// zero, as `cvt.rp.satfinite` and `cvt.rz.satfinite` do: PTX ISA, "Data Movement and Conversion Instructions: cvt".
 namespace moesaic {
 
 /// Largest finite e4m3 value; vLLM and compressed-tensors divide a row's largest magnitude by it.
 inline constexpr float kE4m3Max = 448.0F;
+/// Largest value of e2m1; NVFP4 divides a group's largest magnitude by it.
+inline constexpr float kE2m1Max = 6.0F;
 
 namespace detail {
 
@@ -19,7 +22,9 @@ struct Layout {
   int bias;
 };
 
+inline constexpr Layout kE2m1{2, 1, 1};
 inline constexpr Layout kE4m3{4, 3, 7};
+inline constexpr Layout kE5m2{5, 2, 15};
 inline constexpr Layout kF16{5, 10, 15};
 inline constexpr Layout kBf16{8, 7, 127};
 
@@ -43,7 +48,7 @@ constexpr std::uint32_t nearest(double value, Layout f) {
   int exponent = static_cast<int>(bits >> 52) - 1023;
   const int lowest = 1 - f.bias;
   if (exponent < lowest) exponent = lowest;
-  if (exponent > f.bias + 1) return ((1U << f.exponent_bits) - 1) << f.mantissa_bits;
+  if (exponent > f.bias + 1) return (1U << (f.exponent_bits + f.mantissa_bits)) - 1;
   const double scaled = value * power_of_two(f.mantissa_bits - exponent);  // exact: a shift of the exponent
   auto whole = static_cast<std::uint32_t>(scaled);
   const double rest = scaled - static_cast<double>(whole);
@@ -51,6 +56,22 @@ constexpr std::uint32_t nearest(double value, Layout f) {
   // `whole` carries the hidden bit; adding it to the exponent field lets a rounding carry move to the next exponent.
   const auto field = static_cast<std::uint32_t>(exponent - lowest) << f.mantissa_bits;
   return field + whole;
+}
+
+/// The magnitude bits of the nearest code, at most `largest`; infinities saturate. NaN is the caller's.
+constexpr std::uint32_t saturated(float value, Layout f, std::uint32_t largest) {
+  const float size = std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) & 0x7fffffffU);
+  const std::uint32_t code = nearest(static_cast<double>(size), f);
+  return code > largest ? largest : code;
+}
+
+constexpr bool is_nan(float value) {
+  return (std::bit_cast<std::uint32_t>(value) & 0x7fffffffU) > 0x7f800000U;
+}
+
+/// 1 for negative numbers and -0, else 0.
+constexpr std::uint32_t sign_of(float value) {
+  return std::bit_cast<std::uint32_t>(value) >> 31;
 }
 
 }  // namespace detail
@@ -65,13 +86,58 @@ constexpr float decode_e4m3(std::uint8_t code) {
 
 /// Encodes to e4m3, saturating to +-448 (infinities too); NaN becomes 0x7f, as `cvt.rn.satfinite.e4m3x2.f32` does.
 constexpr std::uint8_t encode_e4m3(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  if ((bits & 0x7fffffffU) > 0x7f800000U) return 0x7f;
-  const auto sign = static_cast<std::uint8_t>((bits >> 24) & 0x80U);
-  const float size = std::bit_cast<float>(bits & 0x7fffffffU);
-  if (size >= kE4m3Max) return static_cast<std::uint8_t>(sign | 0x7eU);
-  const std::uint32_t code = detail::nearest(static_cast<double>(size), detail::kE4m3);
-  return static_cast<std::uint8_t>(sign | (code > 0x7e ? 0x7eU : code));
+  if (detail::is_nan(value)) return 0x7f;
+  return static_cast<std::uint8_t>(detail::sign_of(value) << 7 | detail::saturated(value, detail::kE4m3, 0x7e));
+}
+
+/// Encodes to e5m2, saturating to +-57344 (infinities too); NaN becomes 0x7f, as `cvt.rn.satfinite.e5m2x2.f32` does.
+constexpr std::uint8_t encode_e5m2(float value) {
+  if (detail::is_nan(value)) return 0x7f;
+  return static_cast<std::uint8_t>(detail::sign_of(value) << 7 | detail::saturated(value, detail::kE5m2, 0x7b));
+}
+
+/// Decodes e2m1: 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives. The upper four bits of `code` are not looked at.
+constexpr float decode_e2m1(std::uint8_t code) {
+  const auto value = static_cast<float>(detail::magnitude(code & 7U, detail::kE2m1));
+  return (code & 8U) != 0 ? -value : value;
+}
+
+/// Encodes to e2m1, saturating to +-6; NaN becomes +6, as `cvt.rn.satfinite.e2m1x2.f32` does.
+constexpr std::uint8_t encode_e2m1(float value) {
+  if (detail::is_nan(value)) return 7;
+  return static_cast<std::uint8_t>(detail::sign_of(value) << 3 | detail::saturated(value, detail::kE2m1, 7));
+}
+
+/// Decodes ue4m3, the scale of NVFP4: e4m3 without its sign. The upper bit of `code` is not looked at.
+constexpr float decode_ue4m3(std::uint8_t code) {
+  return decode_e4m3(code & 0x7fU);
+}
+
+/// Encodes to ue4m3, saturating to 448; what is below zero becomes 0, NaN 0x7f.
+constexpr std::uint8_t encode_ue4m3(float value) {
+  return value < 0 ? std::uint8_t{0} : static_cast<std::uint8_t>(encode_e4m3(value) & 0x7fU);
+}
+
+/// Decodes ue8m0, the scale of the microscaling formats: 2^(code - 127); 0xff is NaN.
+constexpr float decode_ue8m0(std::uint8_t code) {
+  if (code == 0xff) return std::bit_cast<float>(0x7fc00000U);
+  return code == 0 ? 0x1p-127F : std::bit_cast<float>(static_cast<std::uint32_t>(code) << 23);
+}
+
+/// Encodes |value| to the power of two at or below it; what is below 2^-127 becomes 2^-127, infinity 2^127, NaN 0xff.
+constexpr std::uint8_t encode_ue8m0_toward_zero(float value) {
+  const std::uint32_t size = std::bit_cast<std::uint32_t>(value) & 0x7fffffffU;
+  if (size == 0x7f800000U) return 0xfe;
+  return static_cast<std::uint8_t>(size >> 23);
+}
+
+/// Encodes |value| to the power of two at or above it, at most 2^127; zero becomes 2^-127, NaN 0xff.
+constexpr std::uint8_t encode_ue8m0_up(float value) {
+  const std::uint32_t size = std::bit_cast<std::uint32_t>(value) & 0x7fffffffU;
+  const std::uint8_t below = encode_ue8m0_toward_zero(value);
+  constexpr std::uint32_t kSmallest = 0x00400000;  // 2^-127, a subnormal float
+  const bool between = size > kSmallest && size < 0x7f800000U && (size & 0x7fffffU) != 0;
+  return between && below < 0xfe ? static_cast<std::uint8_t>(below + 1) : below;
 }
 
 /// Decodes IEEE binary16.
@@ -81,6 +147,11 @@ constexpr float decode_f16(std::uint16_t code) {
   if (rest >= 0x7c00) return std::bit_cast<float>(sign | 0x7f800000U | ((rest & 0x3ffU) << 13));
   const auto value = static_cast<float>(detail::magnitude(rest, detail::kF16));
   return sign != 0 ? -value : value;
+}
+
+/// Decodes e5m2: the upper half of an f16, with its infinities and NaN.
+constexpr float decode_e5m2(std::uint8_t code) {
+  return decode_f16(static_cast<std::uint16_t>(code << 8));
 }
 
 /// Encodes to IEEE binary16; overflow becomes infinity, NaN becomes 0x7fff.
