@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <numeric>
+#include <regex>
 
 #include "emulator/machine.hpp"
 #include "emulator/tensor_map.hpp"
@@ -39,7 +40,7 @@ struct Text {
     std::size_t at = 0;
     while ((at = rest.find("\n.visible .entry ", at)) != std::string::npos) {
       const std::size_t name = at + 17;
-      const std::size_t end = rest.find("\n}\n", at) + 3;
+      const std::size_t end = std::min(rest.find("\n\t// .globl", at), rest.find("\n\t.file", at));
       const std::string kernel = rest.substr(name, rest.find('(', name) - name);
       const bool wanted = kernel == planted.name + "_buggy" || kernel == planted.name + "_right" ||
                           kernel == planted.name + "_primary_buggy" || kernel == planted.name + "_primary_right";
@@ -48,7 +49,7 @@ struct Text {
             rest.begin() + static_cast<std::ptrdiff_t>(at), rest.begin() + static_cast<std::ptrdiff_t>(end),
             [](char letter) { return letter != '\n'; }, ' ');
       }
-      at = end - 1;
+      at = end;
     }
     return rest;
   }
@@ -65,11 +66,15 @@ struct Said {
   std::vector<std::uint32_t> ptx_lines;  ///< of both parties, when it names two
 };
 
-/// The memory of one run.
-class Run {
+/// An emulated card with what one run needs.
+class Card {
  public:
-  Run(const Text& text, const std::string& ptx, std::uint64_t seed)
-      : machine_({.card = text.card, .seed = seed, .host_threads = 1, .spin_limit = 20'000}),
+  Card(const Text& text, const std::string& ptx, std::uint64_t seed)
+      : machine_({.card = text.card,
+                  .seed = seed,
+                  .host_threads = 1,
+                  .spin_limit = 200'000,
+                  .checks = emulator::Checks::all()}),
         module_(machine_.load(ptx)) {
     std::vector<std::uint32_t> iota(kWords);
     std::iota(iota.begin(), iota.end(), 0U);
@@ -84,17 +89,33 @@ class Run {
   }
 
   /// Launches the kernels and returns what the emulator found.
-  std::vector<Said> operator()(const Planted& planted, const std::string& form) {
+  std::vector<Said> run(const Planted& planted, const std::string& form) {
     std::vector<Said> said;
     try {
       launch(planted, planted.name + "_" + form);
     } catch (const Fault& fault) {
-      said.push_back({kind_name(fault.kind), fault.what(), {fault.place.line}});
+      said.push_back({kind_name(fault.kind), fault.what(), lines_of(fault)});
+    }
+    for (const emulator::Finding& finding : machine_.take_findings()) {
+      said.push_back(
+          {std::string(name_of(finding.kind)), finding.sentence(), {finding.where.line, finding.other.line}});
     }
     return said;
   }
 
  private:
+  /// The line of the instruction, or those at which everybody waits.
+  static std::vector<std::uint32_t> lines_of(const Fault& fault) {
+    if (fault.place.line != 0) return {fault.place.line};
+    static const std::regex kLine{R"(at line (\d+) )"};
+    const std::string text = fault.what();
+    std::vector<std::uint32_t> lines;
+    for (std::sregex_iterator match{text.begin(), text.end(), kLine}, end; match != end; ++match) {
+      lines.push_back(static_cast<std::uint32_t>(std::stoul((*match)[1])));
+    }
+    return lines;
+  }
+
   static const char* kind_name(Fault::Kind kind) {
     switch (kind) {
       case Fault::Kind::out_of_bounds:
@@ -186,7 +207,7 @@ TEST_P(PlantedBug, IsCaughtAndNamed) {
   for (const Text& text : texts()) {
     const std::string ptx = text.only(GetParam());
     for (std::uint64_t seed = 1; seed <= kBuggySeeds; ++seed) {
-      const std::vector<Said> said = Run(text, ptx, seed)(GetParam(), "buggy");
+      const std::vector<Said> said = Card(text, ptx, seed).run(GetParam(), "buggy");
       EXPECT_TRUE(names_the_bug(text, GetParam(), said)) << text.card.name << ", seed " << seed << ":\n"
                                                          << all_of(said);
       if (HasFailure()) return;
@@ -198,7 +219,7 @@ TEST_P(PlantedBug, IsNotSeenWhereItIsNot) {
   for (const Text& text : texts()) {
     const std::string ptx = text.only(GetParam());
     for (std::uint64_t seed = 1; seed <= kRightSeeds; ++seed) {
-      const std::vector<Said> said = Run(text, ptx, seed)(GetParam(), "right");
+      const std::vector<Said> said = Card(text, ptx, seed).run(GetParam(), "right");
       EXPECT_TRUE(said.empty()) << text.card.name << ", seed " << seed << ":\n" << all_of(said);
       if (HasFailure()) return;
     }
@@ -206,7 +227,7 @@ TEST_P(PlantedBug, IsNotSeenWhereItIsNot) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, PlantedBug, testing::ValuesIn(catalogue()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& one) { return one.param.name; });
 
 TEST(PlantedBugs, AreAsManyAsTheyShouldBe) {
   EXPECT_GE(catalogue().size(), 60U);

@@ -56,7 +56,7 @@ __device__ void misaligned_shared(const Params& p) {
   for (u32 i = 0; i < 4; ++i) rows[threadIdx.x * kPitch + i] = i;
   __syncthreads();
   const uint4 four = *reinterpret_cast<const uint4*>(&rows[threadIdx.x * kPitch]);  // caught: misaligned
-  p.out[place()] = four.y + four.z;
+  p.out[place()] = four.x + four.y + four.z + four.w;
 }
 
 /// A tensor copy's destination must be a multiple of 128 bytes.
