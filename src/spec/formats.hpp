@@ -42,26 +42,26 @@ constexpr double magnitude(std::uint32_t code, Layout f) {
   return exponent == 0 ? mantissa * unit : (mantissa + power_of_two(f.mantissa_bits)) * unit;
 }
 
-/// The code nearest to a finite magnitude, ties to even. May return a code past the format's largest finite one.
-constexpr std::uint32_t nearest(double value, Layout f) {
-  const auto bits = std::bit_cast<std::uint64_t>(value);
-  int exponent = static_cast<int>(bits >> 52) - 1023;
-  const int lowest = 1 - f.bias;
-  if (exponent < lowest) exponent = lowest;
-  if (exponent > f.bias + 1) return (1U << (f.exponent_bits + f.mantissa_bits)) - 1;
-  const double scaled = value * power_of_two(f.mantissa_bits - exponent);  // exact: a shift of the exponent
-  auto whole = static_cast<std::uint32_t>(scaled);
-  const double rest = scaled - static_cast<double>(whole);
-  if (rest > 0.5 || (rest == 0.5 && (whole & 1U) != 0)) ++whole;
-  // `whole` carries the hidden bit; adding it to the exponent field lets a rounding carry move to the next exponent.
-  const auto field = static_cast<std::uint32_t>(exponent - lowest) << f.mantissa_bits;
-  return field + whole;
+/// The code nearest to a magnitude, ties to even. May return a code past the format's largest finite one.
+constexpr std::uint32_t nearest(float size, Layout f) {
+  const int lowest = 1 - f.bias;  // exponent of the smallest normal number
+  const auto bits = std::bit_cast<std::uint32_t>(size);
+  if (size < static_cast<float>(power_of_two(lowest))) {
+    // A float in [2^23, 2^24) units counts units, so adding 2^23 of them rounds to a whole number of them.
+    const auto units = static_cast<float>(power_of_two(23 + lowest - f.mantissa_bits));
+    return std::bit_cast<std::uint32_t>(size + units) - std::bit_cast<std::uint32_t>(units);
+  }
+  const int dropped = 23 - f.mantissa_bits;
+  const std::uint32_t odd = (bits >> dropped) & 1U;
+  // A carry out of the mantissa moves on to the next exponent, as it should.
+  const std::uint32_t rounded = (bits + (1U << (dropped - 1)) - 1 + odd) >> dropped;
+  return rounded - (static_cast<std::uint32_t>(127 - f.bias) << f.mantissa_bits);
 }
 
 /// The magnitude bits of the nearest code, at most `largest`; infinities saturate. NaN is the caller's.
 constexpr std::uint32_t saturated(float value, Layout f, std::uint32_t largest) {
   const float size = std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) & 0x7fffffffU);
-  const std::uint32_t code = nearest(static_cast<double>(size), f);
+  const std::uint32_t code = nearest(size, f);
   return code > largest ? largest : code;
 }
 
@@ -161,7 +161,7 @@ constexpr std::uint16_t encode_f16(float value) {
   const std::uint32_t sign = (bits >> 16) & 0x8000U;
   const float size = std::bit_cast<float>(bits & 0x7fffffffU);
   if (size >= 65520.0F) return static_cast<std::uint16_t>(sign | 0x7c00U);
-  return static_cast<std::uint16_t>(sign | detail::nearest(static_cast<double>(size), detail::kF16));
+  return static_cast<std::uint16_t>(sign | detail::nearest(size, detail::kF16));
 }
 
 /// Decodes bfloat16: the upper half of a float.
