@@ -126,8 +126,8 @@ float sum_of_tensor_core(const Operands& o, Card card) {
     std::array<std::uint8_t, 8 * 32> b{};
     std::copy_n(o.a.data() + k0, std::min<std::size_t>(32, o.a.size() - k0), a.data());
     std::copy_n(o.b.data() + k0, std::min<std::size_t>(32, o.b.size() - k0), b.data());
-    const auto mma = card == Card::sm90 ? mma_m16n8k32_sm90 : mma_m16n8k32_sm120;
-    mma(Fp8::kE4m3, Fp8::kE4m3, a.data(), b.data(), sums.data(), sums.data());
+    const auto mma = card == Card::sm90 ? mma_narrow_sm90 : mma_narrow_sm120;
+    mma(Narrow::kE4m3, Narrow::kE4m3, 32, a.data(), b.data(), sums.data(), sums.data());
   }
   return sums[0];
 }

@@ -82,14 +82,14 @@ void append(Words& to, const std::vector<T>& values) {
 }
 
 TEST(Silicon, TheTensorCoresArithmetic) {
-  using reference::Fp8;
   using reference::Half;
+  using reference::Narrow;
   Words d;
   const Products e4m3 = products_e4m3();
   for (std::size_t i = 0; i < e4m3.cases; ++i) {
     auto c = part<float>(e4m3.c, i, 128);
-    reference::mma_m16n8k32_sm90(Fp8::kE4m3, Fp8::kE4m3, part<std::uint8_t>(e4m3.a, i, 128).data(),
-                                 part<std::uint8_t>(e4m3.b, i, 64).data(), c.data(), c.data());
+    reference::mma_narrow_sm90(Narrow::kE4m3, Narrow::kE4m3, 32, part<std::uint8_t>(e4m3.a, i, 128).data(),
+                               part<std::uint8_t>(e4m3.b, i, 64).data(), c.data(), c.data());
     append(d, c);
   }
   expect_same("mma_e4m3", d, recorded("mma_e4m3"));
@@ -99,8 +99,8 @@ TEST(Silicon, TheTensorCoresArithmetic) {
     const Products halves = type == Half::kF16 ? products_f16() : products_bf16();
     for (std::size_t i = 0; i < halves.cases; ++i) {
       auto c = part<float>(halves.c, i, 128);
-      reference::mma_m16n8k16(type, part<std::uint16_t>(halves.a, i, 128).data(),
-                              part<std::uint16_t>(halves.b, i, 64).data(), c.data(), c.data());
+      reference::mma_half(type, 16, part<std::uint16_t>(halves.a, i, 128).data(),
+                          part<std::uint16_t>(halves.b, i, 64).data(), c.data(), c.data());
       append(d, c);
     }
     const std::string name = type == Half::kF16 ? "mma_f16" : "mma_bf16";
@@ -111,8 +111,8 @@ TEST(Silicon, TheTensorCoresArithmetic) {
   const Products f16 = products_f16_f16();
   for (std::size_t i = 0; i < f16.cases; ++i) {
     auto c = part<std::uint16_t>(f16.c, i, 64);
-    reference::mma_m16n8k16_f16(part<std::uint16_t>(f16.a, i, 128).data(), part<std::uint16_t>(f16.b, i, 64).data(),
-                                c.data(), c.data());
+    reference::mma_half_f16(16, part<std::uint16_t>(f16.a, i, 128).data(), part<std::uint16_t>(f16.b, i, 64).data(),
+                            c.data(), c.data());
     append(d, c);
   }
   expect_same("mma_f16_f16", d, recorded("mma_f16_f16"));

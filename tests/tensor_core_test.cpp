@@ -164,11 +164,11 @@ float random_c(Regime regime, std::mt19937_64& random) {
   }
 }
 
-Term take_apart_fp8(Fp8 type, std::uint8_t code) {
-  return type == Fp8::kE4m3 ? take_apart(code, 4, 3, false) : take_apart(code, 5, 2, true);
+Term take_apart_fp8(Narrow type, std::uint8_t code) {
+  return type == Narrow::kE4m3 ? take_apart(code, 4, 3, false) : take_apart(code, 5, 2, true);
 }
 
-bool is_finite_fp8(Fp8 type, std::uint8_t code) {
+bool is_finite_fp8(Narrow type, std::uint8_t code) {
   return take_apart_fp8(type, code).kind == Class::kFinite;
 }
 
@@ -181,17 +181,18 @@ Term unpacked(Term term) {
 }
 
 struct Fp8Case {
-  Fp8 a_type;
-  Fp8 b_type;
+  Narrow a_type;
+  Narrow b_type;
   std::vector<std::uint8_t> a = std::vector<std::uint8_t>(16 * 32);
   std::vector<std::uint8_t> b = std::vector<std::uint8_t>(8 * 32);
   std::vector<float> c = std::vector<float>(16 * 8);
   std::vector<float> d = std::vector<float>(16 * 8);
 
-  Fp8Case(Fp8 a_format, Fp8 b_format, Regime regime, std::mt19937_64& random) : a_type(a_format), b_type(b_format) {
-    fill<std::uint8_t>(a, regime, random, 8, a_type == Fp8::kE4m3 ? 3 : 2,
+  Fp8Case(Narrow a_format, Narrow b_format, Regime regime, std::mt19937_64& random)
+      : a_type(a_format), b_type(b_format) {
+    fill<std::uint8_t>(a, regime, random, 8, a_type == Narrow::kE4m3 ? 3 : 2,
                        [this](std::uint8_t code) { return is_finite_fp8(a_type, code); });
-    fill<std::uint8_t>(b, regime, random, 8, b_type == Fp8::kE4m3 ? 3 : 2,
+    fill<std::uint8_t>(b, regime, random, 8, b_type == Narrow::kE4m3 ? 3 : 2,
                        [this](std::uint8_t code) { return is_finite_fp8(b_type, code); });
     for (float& value : c) value = random_c(regime, random);
   }
@@ -216,8 +217,8 @@ void expect_equal(const std::vector<float>& d, const std::function<std::uint32_t
 void for_each_fp8_case(int repetitions, const std::function<void(Fp8Case&, std::mt19937_64&)>& body) {
   std::mt19937_64 random(20251114);
   for (const Regime regime : kRegimes) {
-    for (const Fp8 a_type : {Fp8::kE4m3, Fp8::kE5m2}) {
-      for (const Fp8 b_type : {Fp8::kE4m3, Fp8::kE5m2}) {
+    for (const Narrow a_type : {Narrow::kE4m3, Narrow::kE5m2}) {
+      for (const Narrow b_type : {Narrow::kE4m3, Narrow::kE5m2}) {
         for (int i = 0; i < repetitions; ++i) {
           Fp8Case one(a_type, b_type, regime, random);
           body(one, random);
@@ -230,7 +231,7 @@ void for_each_fp8_case(int repetitions, const std::function<void(Fp8Case&, std::
 
 TEST(TensorCore, Fp8OnHopperEqualsIntegerArithmetic) {
   for_each_fp8_case(60, [](Fp8Case& one, std::mt19937_64&) {
-    mma_m16n8k32_sm90(one.a_type, one.b_type, one.a.data(), one.b.data(), one.c.data(), one.d.data());
+    mma_narrow_sm90(one.a_type, one.b_type, 32, one.a.data(), one.b.data(), one.c.data(), one.d.data());
     expect_equal(one.d, [&](std::size_t m, std::size_t n) {
       std::vector<Term> first;
       std::vector<Term> second;
@@ -244,7 +245,7 @@ TEST(TensorCore, Fp8OnHopperEqualsIntegerArithmetic) {
 
 TEST(TensorCore, Fp8OnBlackwellEqualsIntegerArithmetic) {
   for_each_fp8_case(60, [](Fp8Case& one, std::mt19937_64&) {
-    mma_m16n8k32_sm120(one.a_type, one.b_type, one.a.data(), one.b.data(), one.c.data(), one.d.data());
+    mma_narrow_sm120(one.a_type, one.b_type, 32, one.a.data(), one.b.data(), one.c.data(), one.d.data());
     expect_equal(one.d, [&](std::size_t m, std::size_t n) {
       std::vector<Term> terms{take_apart_f32(one.c[m * 8 + n])};
       for (std::size_t k = 0; k < 32; ++k) terms.push_back(one.product(m, n, k, false));
@@ -260,8 +261,8 @@ TEST(TensorCore, BlockScaledEqualsIntegerArithmetic) {
     std::array<std::uint8_t, 8> b_scales;
     for (auto& s : a_scales) s = static_cast<std::uint8_t>(wide ? random() : 120 + random() % 16);
     for (auto& s : b_scales) s = static_cast<std::uint8_t>(wide ? random() : 120 + random() % 16);
-    mma_m16n8k32_mxf8(one.a_type, one.b_type, one.a.data(), one.b.data(), a_scales.data(), b_scales.data(),
-                      one.c.data(), one.d.data());
+    mma_mxf8(one.a_type, one.b_type, one.a.data(), one.b.data(), a_scales.data(), b_scales.data(), one.c.data(),
+             one.d.data());
     expect_equal(one.d, [&](std::size_t m, std::size_t n) {
       if (a_scales[m] == 255 || b_scales[n] == 255) return 0x7fffffffU;
       std::vector<Term> terms{take_apart_f32(one.c[m * 8 + n])};
@@ -277,9 +278,9 @@ TEST(TensorCore, UnitScalesChangeNothing) {
     std::array<std::uint8_t, 16> scales;
     scales.fill(127);
     std::vector<float> scaled(one.d.size());
-    mma_m16n8k32_sm120(one.a_type, one.b_type, one.a.data(), one.b.data(), one.c.data(), one.d.data());
-    mma_m16n8k32_mxf8(one.a_type, one.b_type, one.a.data(), one.b.data(), scales.data(), scales.data(), one.c.data(),
-                      scaled.data());
+    mma_narrow_sm120(one.a_type, one.b_type, 32, one.a.data(), one.b.data(), one.c.data(), one.d.data());
+    mma_mxf8(one.a_type, one.b_type, one.a.data(), one.b.data(), scales.data(), scales.data(), one.c.data(),
+             scaled.data());
     expect_equal(scaled, [&](std::size_t m, std::size_t n) { return std::bit_cast<std::uint32_t>(one.d[m * 8 + n]); });
   });
 }
@@ -299,7 +300,7 @@ TEST(TensorCore, HalvesEqualIntegerArithmetic) {
         fill<std::uint16_t>(b, regime, random, 16, fraction_bits, finite);
         for (float& value : c) value = random_c(regime, random);
         std::vector<float> d(c.size());
-        mma_m16n8k16(type, a.data(), b.data(), c.data(), d.data());
+        mma_half(type, 16, a.data(), b.data(), c.data(), d.data());
         expect_equal(d, [&](std::size_t m, std::size_t n) {
           std::vector<Term> terms{take_apart_f32(c[m * 8 + n])};
           for (std::size_t k = 0; k < 16; ++k) terms.push_back(times(term(a[m * 16 + k]), term(b[n * 16 + k])));
@@ -324,7 +325,7 @@ TEST(TensorCore, HalfSumsEqualIntegerArithmetic) {
       fill<std::uint16_t>(a, regime, random, 16, 10, finite);
       fill<std::uint16_t>(b, regime, random, 16, 10, finite);
       fill<std::uint16_t>(c, regime, random, 16, 10, finite);
-      mma_m16n8k16_f16(a.data(), b.data(), c.data(), d.data());
+      mma_half_f16(16, a.data(), b.data(), c.data(), d.data());
       for (std::size_t at = 0; at < d.size(); ++at) {
         std::vector<Term> terms{term(c[at])};
         for (std::size_t k = 0; k < 16; ++k) terms.push_back(times(term(a[at / 8 * 16 + k]), term(b[at % 8 * 16 + k])));
@@ -347,7 +348,7 @@ float one_sum(const std::vector<float>& x, const std::vector<float>& y, float c0
     b[k] = encode_f16(y[k]);
   }
   c[0] = c00;
-  mma_m16n8k16(Half::kF16, a.data(), b.data(), c.data(), c.data());
+  mma_half(Half::kF16, 16, a.data(), b.data(), c.data(), c.data());
   return c[0];
 }
 

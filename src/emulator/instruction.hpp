@@ -43,6 +43,21 @@ struct Access {
   std::uint8_t count = 1;  ///< elements of the vector
 };
 
+/// The .target that a module must have for an instruction. PTX ISA, the target notes of each instruction.
+enum class Target : std::uint8_t {
+  any,      ///< every target that is emulated: sm_90 and later
+  sm_100,   ///< sm_100 or later
+  sm_120f,  ///< 12.x with its own features: sm_120a, sm_120f, sm_121a, sm_121f
+};
+
+/// How it was proven that the emulator computes what a card does. isa.hpp prints it; tests/isa holds each row to it.
+enum class Proof : std::uint8_t {
+  silicon,      ///< an H200 answered the same, bit for bit
+  independent,  ///< a test computes it another way; for approximate functions it holds them to the ISA's bound
+  model,        ///< a test computes it another way from a published model of the arithmetic
+  unproven,     ///< exempt by name: the result depends on time or on scheduling, or nothing can be seen of it
+};
+
 /// One row of the table of instructions.
 ///
 /// `operands` spells what the instruction takes, one code for each operand; a handler finds the slots in that order.
@@ -61,6 +76,9 @@ struct Row {
   Class kind = Class::integer;
   Handler run = nullptr;
   Access access{};
+  std::uint16_t form = 0;  ///< which one, when `run` serves several rows by a table of its own
+  Target target = Target::any;
+  Proof proof = Proof::silicon;
 };
 
 inline constexpr Slot kNoSlot = INT32_MIN;
@@ -90,26 +108,57 @@ class InstructionTable {
   std::vector<const Row*> find(std::string_view name) const;
 
   /// Adds rows for every spelling of `pattern`, where [x] may be missing and (a|b) are alternatives.
-  void add(std::string_view pattern, std::string_view operands, Class kind, Handler run, Access access = {});
+  void add(std::string_view pattern, std::string_view operands, Class kind, Handler run, Access access = {},
+           std::uint16_t form = 0);
+
+  /// As long as one lives, the rows that are added have its target and its proof.
+  class Section {
+   public:
+    Section(InstructionTable& table, Target target, Proof proof)
+        : table_(table), target_before_(table.target_), proof_before_(table.proof_) {
+      table_.target_ = target;
+      table_.proof_ = proof;
+    }
+    ~Section() {
+      table_.target_ = target_before_;
+      table_.proof_ = proof_before_;
+    }
+    Section(const Section&) = delete;
+    Section& operator=(const Section&) = delete;
+
+   private:
+    InstructionTable& table_;
+    Target target_before_;
+    Proof proof_before_;
+  };
 
  private:
   InstructionTable();
 
   std::vector<Row> rows_;
   std::vector<std::uint32_t> by_name_;  // indices of rows, sorted by name
+  Target target_ = Target::any;
+  Proof proof_ = Proof::silicon;
 };
 
+/// Empty when a module for `target` ("sm_90a") may use the row; else the sentence that says why not.
+std::string why_not(const Row& row, std::string_view target);
+
 /// The name under which the table knows an instruction: its opcode and modifiers without those that do not change
-/// what the emulator does (cache operators, memory order and scope, .uni, ...), in one order.
+/// what the emulator does (cache operators, memory order and scope, .uni, ...), in one order (ptxas takes any).
 std::string canonical_name(const ptx::Instruction& instruction);
 
 // The families. Each adds its rows.
 void add_integer_rows(InstructionTable& table);
+void add_carry_rows(InstructionTable& table);
 void add_logic_rows(InstructionTable& table);
 void add_compare_rows(InstructionTable& table);
 void add_float_rows(InstructionTable& table);
+void add_directed_rows(InstructionTable& table);
 void add_half_rows(InstructionTable& table);
+void add_mixed_rows(InstructionTable& table);
 void add_conversion_rows(InstructionTable& table);
+void add_packed_conversion_rows(InstructionTable& table);
 void add_move_rows(InstructionTable& table);
 void add_memory_rows(InstructionTable& table);
 void add_atomic_rows(InstructionTable& table);
@@ -118,6 +167,7 @@ void add_warp_rows(InstructionTable& table);
 void add_barrier_rows(InstructionTable& table);
 void add_copy_rows(InstructionTable& table);
 void add_matrix_rows(InstructionTable& table);
+void add_mma_rows(InstructionTable& table);
 
 /// Calls visit(lane) for each lane of the set.
 template <typename Visit>

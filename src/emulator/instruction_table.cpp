@@ -37,14 +37,39 @@ std::string_view plain_space(std::string_view word) {
   return word;
 }
 
+/// The modifiers of arithmetic, comparisons and conversions in the ISA's order; ptxas takes them in any. Those that are
+/// not here (.lo, .eq, .pack) come before .ftz, types come last.
+int place_of_arithmetic(std::string_view word) {
+  static constexpr std::string_view kFirst[] = {".approx", ".full", ".rn",  ".rz",  ".rm",  ".rp",
+                                                ".rna",    ".rs",   ".rni", ".rzi", ".rmi", ".rpi"};
+  static constexpr std::string_view kLast[] = {".ftz", ".NaN",       ".xorsign", ".oob", ".abs",
+                                               ".cc",  ".satfinite", ".sat",     ".relu"};
+  static constexpr std::string_view kTypeLetters = "busfe";
+  if (std::find(std::begin(kFirst), std::end(kFirst), word) != std::end(kFirst)) return 0;
+  const auto* last = std::find(std::begin(kLast), std::end(kLast), word);
+  if (last != std::end(kLast)) return 2 + static_cast<int>(last - std::begin(kLast));
+  const bool is_type = word == ".pred" || word == ".tf32" ||
+                       (kTypeLetters.find(word[1]) != std::string_view::npos &&
+                        word.find_first_of("0123456789") != std::string_view::npos);
+  return is_type ? 100 : 1;
+}
+
+bool is_arithmetic(std::string_view opcode) {
+  return is_one_of(opcode, {"add",  "sub",   "mul",   "mad",   "fma",  "div",   "rem",   "neg",   "abs",
+                            "min",  "max",   "sad",   "addc",  "subc", "madc",  "mul24", "mad24", "rcp",
+                            "sqrt", "rsqrt", "sin",   "cos",   "lg2",  "ex2",   "tanh",  "set",   "setp",
+                            "slct", "cvt",   "testp", "bfind", "bmsk", "szext", "dp2a",  "copysign"});
+}
+
 /// Modifiers that compilers write in different places come first here, in this order.
 int place_of(std::string_view opcode, std::string_view word) {
+  if (is_arithmetic(opcode)) return place_of_arithmetic(word);
   if (opcode == "mma") {
     if (word.starts_with(".kind::")) return 1;
     if (word == ".block_scale") return 2;
     if (word.starts_with(".scale_vec::")) return 3;
   }
-  if (opcode == "ldmatrix" && word.starts_with(".m")) return 1;
+  if (opcode != "mma" && word.starts_with(".m")) return 1;
   return word == ".sync" || word == ".aligned" ? 0 : 4;
 }
 
@@ -78,7 +103,7 @@ std::string canonical_name(const ptx::Instruction& instruction) {
   for (const std::string_view word : instruction.modifiers) {
     if (!is_dropped(instruction.opcode, word)) words.push_back(plain_space(word));
   }
-  if (instruction.opcode == "mma" || instruction.opcode == "ldmatrix") {
+  if (instruction.opcode == "mma" || instruction.opcode == "ldmatrix" || instruction.opcode == "stmatrix") {
     std::stable_sort(words.begin(), words.end(), [&](std::string_view a, std::string_view b) {
       return place_of(instruction.opcode, a) < place_of(instruction.opcode, b);
     });
@@ -88,17 +113,30 @@ std::string canonical_name(const ptx::Instruction& instruction) {
   return name;
 }
 
-void InstructionTable::add(std::string_view pattern, std::string_view operands, Class kind, Handler run,
-                           Access access) {
+void InstructionTable::add(std::string_view pattern, std::string_view operands, Class kind, Handler run, Access access,
+                           std::uint16_t form) {
   std::vector<std::string> names;
   expand(pattern, {}, names);
-  for (std::string& name : names) rows_.push_back(Row{std::move(name), std::string(operands), kind, run, access});
+  for (std::string& name : names) {
+    rows_.push_back(Row{std::move(name), std::string(operands), kind, run, access, form, target_, proof_});
+  }
+}
+
+std::string why_not(const Row& row, std::string_view target) {
+  if (row.target == Target::any) return {};
+  const bool twelve = target.starts_with("sm_12") || target.starts_with("compute_12");
+  const bool own_features = target.ends_with('a') || target.ends_with('f');
+  if (twelve && (own_features || row.target == Target::sm_100)) return {};
+  const std::string needs = row.target == Target::sm_100 ? "sm_100 or later" : "sm_120f (or sm_120a, sm_121a, sm_121f)";
+  return row.name + " needs .target " + needs + ", and this module is for " + std::string(target);
 }
 
 InstructionTable::InstructionTable() {
-  for (const auto family : {add_integer_rows, add_logic_rows, add_compare_rows, add_float_rows, add_half_rows,
-                            add_conversion_rows, add_move_rows, add_memory_rows, add_atomic_rows, add_control_rows,
-                            add_warp_rows, add_barrier_rows, add_copy_rows, add_matrix_rows}) {
+  for (const auto family :
+       {add_integer_rows, add_carry_rows, add_logic_rows, add_compare_rows, add_float_rows, add_directed_rows,
+        add_half_rows, add_mixed_rows, add_conversion_rows, add_packed_conversion_rows, add_move_rows, add_memory_rows,
+        add_atomic_rows, add_control_rows, add_warp_rows, add_barrier_rows, add_copy_rows, add_matrix_rows,
+        add_mma_rows}) {
     family(*this);
   }
   by_name_.resize(rows_.size());

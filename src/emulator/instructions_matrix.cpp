@@ -1,240 +1,201 @@
+#include <fmt/format.h>
+
 #include <array>
-#include <bit>
 #include <cstring>
 
 #include "emulator/block.hpp"
 #include "emulator/lanewise.hpp"
-#include "reference/tensor_core.hpp"
+#include "emulator/matrix_form.hpp"
+#include "emulator/whole_warp.hpp"
 
-/// PTX ISA, "Warp Level Matrix Multiply-Accumulate Instructions". In all fragments a lane's group is lane / 4 and its
-/// place in the group lane % 4 ("Matrix Fragments for mma.m16n8k16" and "... m16n8k32").
+/// ldmatrix, stmatrix and movmatrix. PTX ISA, "Warp-level matrix load, store and transpose instructions"; the layout of
+/// 8-bit transposed loads, of which the text gives only a figure, as measured on compute capability 12.0 by others and
+/// as CuTe has it (copy_traits_sm100.hpp).
 namespace moesaic::emulator {
 namespace {
 
 using ptx::Space;
-using reference::Fp8;
-using reference::Half;
+using Layout = MatrixForm::Layout;
+using Packing = MatrixForm::Packing;
 
-std::uint32_t word(const Warp& warp, Slot slot, int lane) {
-  return static_cast<std::uint32_t>(warp.in(slot)[lane]);
-}
+constexpr std::size_t kRowBytes = 16;
+constexpr std::size_t kMaxRows = 32;
+using Rows = std::array<std::uint8_t, kMaxRows * kRowBytes>;
 
-/// .aligned: all 32 lanes execute the instruction together.
-bool whole_warp(Warp& warp, const Instruction& instruction, Lanes active) {
-  if (warp.live() != kAllLanes) {
-    warp.fail(Fault::Kind::invalid, instruction, ~warp.live(), "these lanes have exited and all 32 must take part");
+/// 16 elements of 4 or 6 bits, each into a byte of its own.
+void unpack_row(Packing packing, std::uint8_t* row) {
+  if (packing == Packing::none) return;
+  const std::size_t bits = packing == Packing::four ? 4 : 6;
+  std::array<std::uint8_t, kRowBytes + 1> packed{};
+  std::memcpy(packed.data(), row, kRowBytes);
+  for (std::size_t i = 0; i < kRowBytes; ++i) {
+    const std::size_t at = i * bits;
+    const std::uint32_t pair = packed[at / 8] | static_cast<std::uint32_t>(packed[at / 8 + 1]) << 8;
+    row[i] = static_cast<std::uint8_t>((pair >> (at % 8)) & ((1U << bits) - 1));
   }
-  return warp.gather(active, kAllLanes);
 }
 
-/// ldmatrix: lanes 8 i to 8 i + 7 give the rows of matrix i; lane l receives elements 2 (l % 4) and the next of row
-/// l / 4, or of that column when transposed.
-template <int kCount, bool kTransposed>
+const MatrixForm& form_of(Warp& warp, const Instruction& instruction, Lanes active) {
+  const MatrixForm& form = matrix_forms()[instruction.row->form];
+  if (form.only_sm120 && warp.block.grid.options.card.major == 9) {
+    warp.fail(Fault::Kind::unsupported, instruction, active, "only cards of compute capability 12.x have this form");
+  }
+  return form;
+}
+
+/// D (registers) [a].
 Flow load_matrix(Warp& warp, const Instruction& instruction, Lanes active) {
+  const MatrixForm& form = form_of(warp, instruction, active);
   if (!whole_warp(warp, instruction, active)) return Flow::wait;
   const Slot* op = instruction.operands;
-  const std::uint64_t* base = warp.in(op[kCount]);
-  const std::uint64_t* offset = warp.in(op[kCount + 1]);
-  std::array<std::array<std::uint16_t, 8>, 8 * kCount> rows{};
-  for (int row = 0; row < 8 * kCount; ++row) {
-    const std::byte* from = warp.access(instruction, instruction.row->access.space, base[row] + offset[row], 16, row);
-    std::memcpy(rows[static_cast<std::size_t>(row)].data(), from, 16);
+  const std::uint64_t* base = warp.in(op[form.registers]);
+  const std::uint64_t* offset = warp.in(op[form.registers + 1]);
+  Rows rows;
+  for (int row = 0; row < form.rows; ++row) {
+    const std::byte* from =
+        warp.access(instruction, instruction.row->access.space, base[row] + offset[row], kRowBytes, row);
+    std::uint8_t* to = &rows[static_cast<std::size_t>(row) * kRowBytes];
+    std::memcpy(to, from, kRowBytes);
+    unpack_row(form.packing, to);
   }
-  for (std::size_t matrix = 0; matrix < kCount; ++matrix) {
-    std::uint64_t* out = warp.out(op[matrix]);
+  for (std::size_t reg = 0; reg < static_cast<std::size_t>(form.registers); ++reg) {
+    std::uint64_t* out = warp.out(op[reg]);
     for (std::size_t lane = 0; lane < kWarpLanes; ++lane) {
-      const std::size_t group = lane / 4;
-      const std::size_t pair = 2 * (lane % 4);
-      const auto* m = &rows[8 * matrix];
-      const std::uint32_t low = kTransposed ? m[pair][group] : m[group][pair];
-      const std::uint32_t high = kTransposed ? m[pair + 1][group] : m[group][pair + 1];
-      out[lane] = high << 16 | low;
+      std::uint32_t value = 0;
+      for (std::size_t byte = 0; byte < 4; ++byte) {
+        value |= static_cast<std::uint32_t>(rows[form.place(reg, lane, byte)]) << (8 * byte);
+      }
+      out[lane] = value;
     }
   }
   return Flow::next;
 }
 
-/// The operands of one m16n8 multiply as dense arrays: A [16, k] and B [8, k] with k contiguous, C and D [16, 8].
-template <typename Code, int kK>
-struct Operands {
-  std::array<Code, 16 * kK> a;
-  std::array<Code, 8 * kK> b;
-};
-
-/// Registers of A hold, in order: rows 0-7 and 8-15 of the lower half of k, then both of the upper half; a register is
-/// a run of 4 bytes of k. B has one register for each half of k.
-template <typename Code, int kK>
-void gather(const Warp& warp, const Slot* a_slots, const Slot* b_slots, Operands<Code, kK>& operands) {
-  constexpr std::size_t kRun = 4 / sizeof(Code);
-  for (int lane = 0; lane < kWarpLanes; ++lane) {
-    const auto group = static_cast<std::size_t>(lane / 4);
-    const std::size_t k = kRun * static_cast<std::size_t>(lane % 4);
-    for (std::size_t r = 0; r < 4; ++r) {
-      const std::uint32_t value = word(warp, a_slots[r], lane);
-      const std::size_t row = group + 8 * (r % 2);
-      std::memcpy(&operands.a[row * kK + k + kK / 2 * (r / 2)], &value, 4);
-    }
-    for (std::size_t r = 0; r < 2; ++r) {
-      const std::uint32_t value = word(warp, b_slots[r], lane);
-      std::memcpy(&operands.b[group * kK + k + kK / 2 * r], &value, 4);
-    }
-  }
-}
-
-using Sums = std::array<float, 16 * 8>;
-
-/// Where register r of an f32 C or D lies.
-std::size_t sum_index(int lane, std::size_t r) {
-  const std::size_t row = static_cast<std::size_t>(lane / 4) + 8 * (r / 2);
-  return row * 8 + 2 * static_cast<std::size_t>(lane % 4) + r % 2;
-}
-
-Sums gather_sums(const Warp& warp, const Slot* slots) {
-  Sums sums;
-  for (int lane = 0; lane < kWarpLanes; ++lane) {
-    for (std::size_t r = 0; r < 4; ++r) sums[sum_index(lane, r)] = std::bit_cast<float>(word(warp, slots[r], lane));
-  }
-  return sums;
-}
-
-void scatter_sums(Warp& warp, const Slot* slots, const Sums& sums) {
-  for (int lane = 0; lane < kWarpLanes; ++lane) {
-    for (std::size_t r = 0; r < 4; ++r) {
-      warp.out(slots[r])[lane] = std::bit_cast<std::uint32_t>(sums[sum_index(lane, r)]);
-    }
-  }
-}
-
-/// D4 A4 B2 C4.
-template <Half kType>
-Flow mma_half(Warp& warp, const Instruction& instruction, Lanes active) {
+/// [a], S (registers).
+Flow store_matrix(Warp& warp, const Instruction& instruction, Lanes active) {
+  const MatrixForm& form = form_of(warp, instruction, active);
   if (!whole_warp(warp, instruction, active)) return Flow::wait;
   const Slot* op = instruction.operands;
-  Operands<std::uint16_t, 16> in{};
-  gather(warp, op + 4, op + 8, in);
-  Sums sums = gather_sums(warp, op + 10);
-  reference::mma_m16n8k16(kType, in.a.data(), in.b.data(), sums.data(), sums.data());
-  scatter_sums(warp, op, sums);
-  warp.block.count_mma();
-  return Flow::next;
-}
-
-/// D2 A4 B2 C2: the sums are pairs of f16.
-Flow mma_half_sums(Warp& warp, const Instruction& instruction, Lanes active) {
-  if (!whole_warp(warp, instruction, active)) return Flow::wait;
-  const Slot* op = instruction.operands;
-  Operands<std::uint16_t, 16> in{};
-  gather(warp, op + 2, op + 6, in);
-  std::array<std::uint16_t, 16 * 8> sums{};
-  for (int lane = 0; lane < kWarpLanes; ++lane) {
-    for (std::size_t r = 0; r < 2; ++r) {
-      const std::uint32_t pair = word(warp, op[8 + r], lane);
-      std::memcpy(&sums[sum_index(lane, 2 * r)], &pair, 4);
+  Rows rows;
+  for (std::size_t reg = 0; reg < static_cast<std::size_t>(form.registers); ++reg) {
+    const std::uint64_t* in = warp.in(op[2 + reg]);
+    for (std::size_t lane = 0; lane < kWarpLanes; ++lane) {
+      for (std::size_t byte = 0; byte < 4; ++byte) {
+        rows[form.place(reg, lane, byte)] = static_cast<std::uint8_t>(in[lane] >> (8 * byte));
+      }
     }
   }
-  reference::mma_m16n8k16_f16(in.a.data(), in.b.data(), sums.data(), sums.data());
-  for (int lane = 0; lane < kWarpLanes; ++lane) {
-    for (std::size_t r = 0; r < 2; ++r) {
-      std::uint32_t pair = 0;
-      std::memcpy(&pair, &sums[sum_index(lane, 2 * r)], 4);
-      warp.out(op[r])[lane] = pair;
+  for (int row = 0; row < form.rows; ++row) {
+    const std::uint64_t address = warp.in(op[0])[row] + warp.in(op[1])[row];
+    std::byte* to = warp.writable(instruction, instruction.row->access.space, address, kRowBytes, row);
+    std::memcpy(to, &rows[static_cast<std::size_t>(row) * kRowBytes], kRowBytes);
+  }
+  warp.block.note_effect();
+  return Flow::next;
+}
+
+/// movmatrix d, s: an 8 x 8 matrix of 16 bits, of which lane l holds elements 2 (l % 4) and the next of row l / 4, is
+/// transposed.
+Flow move_matrix(Warp& warp, const Instruction& instruction, Lanes active) {
+  if (!whole_warp(warp, instruction, active)) return Flow::wait;
+  const Slot* op = instruction.operands;
+  std::array<std::array<std::uint16_t, 8>, 8> matrix;
+  const std::uint64_t* in = warp.in(op[1]);
+  for (std::size_t lane = 0; lane < kWarpLanes; ++lane) {
+    matrix[lane / 4][2 * (lane % 4)] = static_cast<std::uint16_t>(in[lane]);
+    matrix[lane / 4][2 * (lane % 4) + 1] = static_cast<std::uint16_t>(in[lane] >> 16);
+  }
+  std::uint64_t* out = warp.out(op[0]);
+  for (std::size_t lane = 0; lane < kWarpLanes; ++lane) {
+    const std::uint32_t high = matrix[2 * (lane % 4) + 1][lane / 4];
+    out[lane] = high << 16 | matrix[2 * (lane % 4)][lane / 4];
+  }
+  return Flow::next;
+}
+
+void add_m8n8(std::vector<MatrixForm>& forms, int count) {
+  for (const bool stores : {false, true}) {
+    MatrixForm form{.stores = stores, .registers = count, .rows = 8 * count};
+    const std::string name = fmt::format("{}.sync.aligned.m8n8.x{}", stores ? "stmatrix" : "ldmatrix", count);
+    form.name = name;
+    forms.push_back(form);
+    form.name = name + ".trans";
+    form.layout = Layout::trans_b16;
+    forms.push_back(form);
+  }
+}
+
+std::vector<MatrixForm> make_forms() {
+  std::vector<MatrixForm> forms;
+  for (const int count : {1, 2, 4}) {
+    add_m8n8(forms, count);
+    forms.push_back({.name = fmt::format("stmatrix.sync.aligned.m16n8.x{}.trans", count),
+                     .stores = true,
+                     .registers = count,
+                     .rows = 8 * count,
+                     .layout = Layout::store_trans_b8,
+                     .only_sm120 = true});
+    for (const Packing packing : {Packing::four, Packing::six}) {
+      forms.push_back({.name = fmt::format("ldmatrix.sync.aligned.m8n16.x{}", count),
+                       .registers = count,
+                       .rows = 8 * count,
+                       .packing = packing,
+                       .only_sm120 = true});
     }
   }
-  warp.block.count_mma();
-  return Flow::next;
+  for (const int count : {1, 2}) {
+    for (const Packing packing : {Packing::none, Packing::four, Packing::six}) {
+      forms.push_back({.name = fmt::format("ldmatrix.sync.aligned.m16n16.x{}.trans", count),
+                       .registers = 2 * count,
+                       .rows = 16 * count,
+                       .layout = Layout::load_trans_b8,
+                       .packing = packing,
+                       .only_sm120 = true});
+    }
+  }
+  return forms;
 }
 
-/// D4 A4 B2 C4 of 8-bit floats. The two architectures sum differently.
-template <Fp8 kA, Fp8 kB, bool kKind>
-Flow mma_fp8(Warp& warp, const Instruction& instruction, Lanes active) {
-  const bool is_sm90 = warp.block.grid.options.card.major == 9;
-  if (is_sm90 && kKind) {
-    warp.fail(Fault::Kind::unsupported, instruction, active, "cards of compute capability 9.x have no .kind::f8f6f4");
-  }
-  if (!whole_warp(warp, instruction, active)) return Flow::wait;
-  const Slot* op = instruction.operands;
-  Operands<std::uint8_t, 32> in{};
-  gather(warp, op + 4, op + 8, in);
-  Sums sums = gather_sums(warp, op + 10);
-  const auto multiply = is_sm90 ? reference::mma_m16n8k32_sm90 : reference::mma_m16n8k32_sm120;
-  multiply(kA, kB, in.a.data(), in.b.data(), sums.data(), sums.data());
-  scatter_sums(warp, op, sums);
-  warp.block.count_mma();
-  return Flow::next;
-}
-
-/// D4 A4 B2 C4 scale-a {byte, thread} scale-b {byte, thread}. PTX ISA, "Block Scaling for mma.sync", 1X: of each group
-/// of four lanes, lanes 2 t and 2 t + 1 (t the thread selector of A) hold the scales of rows group and group + 8; the
-/// lane that the thread selector of B names holds that of column group.
-template <Fp8 kA, Fp8 kB>
-Flow mma_scaled(Warp& warp, const Instruction& instruction, Lanes active) {
-  if (warp.block.grid.options.card.major != 12) {
-    warp.fail(Fault::Kind::unsupported, instruction, active, "only cards of compute capability 12.x scale blocks");
-  }
-  if (!whole_warp(warp, instruction, active)) return Flow::wait;
-  const Slot* op = instruction.operands;
-  const std::uint32_t a_byte = word(warp, op[15], 0);
-  const std::uint32_t a_thread = word(warp, op[16], 0);
-  const std::uint32_t b_byte = word(warp, op[18], 0);
-  const std::uint32_t b_thread = word(warp, op[19], 0);
-  if (a_byte > 3 || b_byte > 3 || a_thread > 1 || b_thread > 3) {
-    warp.fail(Fault::Kind::invalid, instruction, active,
-              "scale selectors: bytes are 0 to 3, threads 0 or 1 for A and 0 to 3 for B");
-  }
-  Operands<std::uint8_t, 32> in{};
-  gather(warp, op + 4, op + 8, in);
-  Sums sums = gather_sums(warp, op + 10);
-  std::array<std::uint8_t, 16> a_scales{};
-  std::array<std::uint8_t, 8> b_scales{};
-  for (std::size_t group = 0; group < 8; ++group) {
-    const int first = static_cast<int>(4 * group);
-    const int a_lane = first + static_cast<int>(2 * a_thread);
-    a_scales[group] = static_cast<std::uint8_t>(word(warp, op[14], a_lane) >> (8 * a_byte));
-    a_scales[group + 8] = static_cast<std::uint8_t>(word(warp, op[14], a_lane + 1) >> (8 * a_byte));
-    b_scales[group] = static_cast<std::uint8_t>(word(warp, op[17], first + static_cast<int>(b_thread)) >> (8 * b_byte));
-  }
-  reference::mma_m16n8k32_mxf8(kA, kB, in.a.data(), in.b.data(), a_scales.data(), b_scales.data(), sums.data(),
-                               sums.data());
-  scatter_sums(warp, op, sums);
-  warp.block.count_mma();
-  return Flow::next;
-}
-
-template <Fp8 kA, Fp8 kB>
-void add_fp8(InstructionTable& table, const std::string& types) {
-  const std::string shape = ".m16n8k32.row.col.f32." + types + ".f32";
-  table.add("mma.sync.aligned" + shape, "D4 S4 S2 S4", Class::matrix, mma_fp8<kA, kB, false>);
-  table.add("mma.sync.aligned.kind::f8f6f4" + shape, "D4 S4 S2 S4", Class::matrix, mma_fp8<kA, kB, true>);
-  for (const char* operands : {"D4 S4 S2 S4 s S2 s S2", "D4 S4 S2 S4 S1 S2 S1 S2"}) {
-    table.add("mma.sync.aligned.kind::mxf8f6f4.block_scale[.scale_vec::1X]" + shape + ".ue8m0", operands, Class::matrix,
-              mma_scaled<kA, kB>);
-  }
-}
-
-template <int kCount>
-void add_ldmatrix(InstructionTable& table) {
-  const std::string n = std::to_string(kCount);
-  for (const auto& [space, where] : {std::pair{"", Space::generic}, std::pair{".shared", Space::shared}}) {
-    const std::string tail = std::string(space) + ".b16";
-    const std::string name = "ldmatrix.sync.aligned.m8n8.x" + n;
-    table.add(name + tail, "D" + n + " a", Class::matrix, load_matrix<kCount, false>, Access{.space = where});
-    table.add(name + ".trans" + tail, "D" + n + " a", Class::matrix, load_matrix<kCount, true>, Access{.space = where});
-  }
+std::string type_of(const MatrixForm& form) {
+  if (form.packing == Packing::four) return ".b8x16.b4x16_p64";
+  if (form.packing == Packing::six) return ".b8x16.b6x16_p32";
+  return form.only_sm120 ? ".b8" : ".b16";
 }
 
 }  // namespace
 
+std::size_t MatrixForm::place(std::size_t reg, std::size_t lane, std::size_t byte) const {
+  const std::size_t group = lane / 4;
+  const std::size_t in_group = lane % 4;
+  switch (layout) {
+    case Layout::plain:
+      break;
+    case Layout::trans_b16:
+      return (8 * reg + 2 * in_group + byte / 2) * kRowBytes + 2 * group + byte % 2;
+    case Layout::load_trans_b8:
+      return (16 * (reg / 2) + 4 * in_group + byte) * kRowBytes + group + 8 * (reg % 2);
+    case Layout::store_trans_b8:
+      return (8 * reg + 2 * in_group + byte % 2) * kRowBytes + group + 8 * (byte / 2);
+  }
+  return (8 * reg + group) * kRowBytes + 4 * in_group + byte;
+}
+
+const std::vector<MatrixForm>& matrix_forms() {
+  static const std::vector<MatrixForm> all = make_forms();
+  return all;
+}
+
 void add_matrix_rows(InstructionTable& table) {
-  add_ldmatrix<1>(table);
-  add_ldmatrix<2>(table);
-  add_ldmatrix<4>(table);
-  table.add("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32", "D4 S4 S2 S4", Class::matrix, mma_half<Half::kF16>);
-  table.add("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", "D4 S4 S2 S4", Class::matrix, mma_half<Half::kBf16>);
-  table.add("mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16", "D2 S4 S2 S2", Class::matrix, mma_half_sums);
-  add_fp8<Fp8::kE4m3, Fp8::kE4m3>(table, "e4m3.e4m3");
-  add_fp8<Fp8::kE4m3, Fp8::kE5m2>(table, "e4m3.e5m2");
-  add_fp8<Fp8::kE5m2, Fp8::kE4m3>(table, "e5m2.e4m3");
-  add_fp8<Fp8::kE5m2, Fp8::kE5m2>(table, "e5m2.e5m2");
+  for (std::size_t i = 0; i < matrix_forms().size(); ++i) {
+    const MatrixForm& form = matrix_forms()[i];
+    const std::string count = std::to_string(form.registers);
+    const std::string operands = form.stores ? "a S" + count : "D" + count + " a";
+    for (const auto& [space, where] : {std::pair{"", Space::generic}, std::pair{".shared", Space::shared}}) {
+      table.add(form.name + space + type_of(form), operands, Class::matrix, form.stores ? store_matrix : load_matrix,
+                Access{.space = where}, static_cast<std::uint16_t>(i));
+    }
+  }
+  table.add("movmatrix.sync.aligned.m8n8.trans.b16", "d s", Class::matrix, move_matrix);
 }
 
 }  // namespace moesaic::emulator

@@ -1,258 +1,180 @@
 #include "reference/tensor_core.hpp"
 
-#include <algorithm>
-#include <array>
-#include <bit>
-#include <cmath>
-#include <cstddef>
-#include <limits>
-
-#include "spec/formats.hpp"
+#include "reference/fused_sum.hpp"
 
 namespace moesaic::reference {
 namespace {
 
-constexpr int kM = 16;
-constexpr int kN = 8;
-constexpr int kFraction = 25;  // bits that survive the alignment
-constexpr int kNone = -4000;   // the exponent of a zero: loses against every other
-constexpr int kNoneSum = -3000;
+using NarrowTable = std::array<Element<float>, 256>;
 
-/// One operand code: its value, and the exponent it is aligned by.
-template <typename Value>
-struct Element {
-  Value value = 0;
-  std::int16_t exponent = kNone;
-};
-
-/// A row of A or a column of B. Values that are not finite are kept only in `finite`: their sums take the slow path.
-/// Products of two values must be exact in Value: float holds those of 8-bit formats and of f16, double those of bf16.
-template <typename Value, int kLength>
-struct Line {
-  std::array<Value, kLength> values{};
-  std::array<std::int16_t, kLength> exponents{};
-  bool finite = true;
-
-  void set(int k, const Element<Value>& element) {
-    const auto i = static_cast<std::size_t>(k);
-    values[i] = element.value;
-    exponents[i] = element.exponent;
-    finite = finite && std::isfinite(element.value);
-  }
-};
-
-/// An operand in a format with the given lowest exponent.
-template <typename Value>
-Element<Value> element(Value value, int lowest_exponent) {
-  if (value == 0 || !std::isfinite(value)) return {value, kNone};
-  return {value, static_cast<std::int16_t>(std::max(std::ilogb(value), lowest_exponent))};
+/// The value of bits [sign, exponent, fraction] of a format in which every code is finite, as e3m2, e2m3 and e2m1 are.
+float decode_finite(std::uint32_t bits, int exponent_bits, int fraction_bits) {
+  const int bias = (1 << (exponent_bits - 1)) - 1;
+  const std::uint32_t field = (bits >> fraction_bits) & ((1U << exponent_bits) - 1);
+  const std::uint32_t fraction = bits & ((1U << fraction_bits) - 1);
+  const std::uint32_t significand = field == 0 ? fraction : fraction | 1U << fraction_bits;
+  const int exponent = (field == 0 ? 1 : static_cast<int>(field)) - bias - fraction_bits;
+  const float magnitude = std::ldexp(static_cast<float>(significand), exponent);
+  return ((bits >> (exponent_bits + fraction_bits)) & 1U) != 0 ? -magnitude : magnitude;
 }
 
-using Fp8Table = std::array<Element<float>, 256>;
-
-/// Elements of all 256 codes; e5m2 is the upper half of f16.
-Fp8Table make_fp8_table(Fp8 type, int lowest_exponent) {
-  Fp8Table table;
-  for (std::uint32_t code = 0; code < 256; ++code) {
-    const float value = type == Fp8::kE4m3 ? decode_e4m3(static_cast<std::uint8_t>(code))
-                                           : decode_f16(static_cast<std::uint16_t>(code << 8));
-    table[code] = element(value, lowest_exponent);
+float decode_narrow(Narrow type, std::uint32_t code) {
+  switch (type) {
+    case Narrow::kE4m3:
+      return decode_e4m3(static_cast<std::uint8_t>(code));
+    case Narrow::kE5m2:
+      return decode_f16(static_cast<std::uint16_t>(code << 8));  // its upper half
+    case Narrow::kE3m2:
+      return decode_finite(code, 3, 2);
+    case Narrow::kE2m3:
+      return decode_finite(code, 2, 3);
+    case Narrow::kE2m1:
+      break;
   }
+  return decode_finite(code >> 2, 2, 1);
+}
+
+/// Elements of all 256 codes.
+NarrowTable make_table(Narrow type, int lowest_exponent) {
+  NarrowTable table;
+  for (std::uint32_t code = 0; code < 256; ++code)
+    table[code] = make_element(decode_narrow(type, code), lowest_exponent);
   return table;
 }
 
-const Fp8Table& fp8_table(Fp8 type) {
-  static const Fp8Table e4m3 = make_fp8_table(Fp8::kE4m3, -6);
-  static const Fp8Table e5m2 = make_fp8_table(Fp8::kE5m2, -14);
-  return type == Fp8::kE4m3 ? e4m3 : e5m2;
+const NarrowTable& narrow_table(Narrow type) {
+  static const std::array<NarrowTable, 5> tables{make_table(Narrow::kE4m3, -6), make_table(Narrow::kE5m2, -14),
+                                                 make_table(Narrow::kE3m2, -2), make_table(Narrow::kE2m3, 0),
+                                                 make_table(Narrow::kE2m1, 0)};
+  return tables[static_cast<std::size_t>(type)];
 }
 
 /// As f16 has them: subnormals of e4m3 are normal there.
-const Fp8Table& unpacked_fp8_table(Fp8 type) {
-  static const Fp8Table e4m3 = make_fp8_table(Fp8::kE4m3, -14);
-  return type == Fp8::kE4m3 ? e4m3 : fp8_table(Fp8::kE5m2);
+const NarrowTable& unpacked_table(Narrow type) {
+  static const NarrowTable e4m3 = make_table(Narrow::kE4m3, -14);
+  return type == Narrow::kE4m3 ? e4m3 : narrow_table(type);
 }
 
-/// The sum of products and C where some operand is not finite: only its class matters.
-template <typename Value, int kLength>
-double infinite_sum(const Line<Value, kLength>& a, const Line<Value, kLength>& b, float c) {
-  auto sum = static_cast<double>(c);
-  for (std::size_t k = 0; k < kLength; ++k) sum += static_cast<double>(a.values[k]) * static_cast<double>(b.values[k]);
-  return sum;
-}
-
-/// The lowest exponents of C's formats.
-constexpr int kF32Lowest = -126;
-constexpr int kF16Lowest = -14;
-
-/// C in units of 2^(top - kFraction), truncated.
-std::int64_t aligned(float c, int top) {
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(c);
-  const std::uint32_t fraction = bits & 0x7fffffU;
-  const bool normal = (bits & 0x7f800000U) != 0;
-  const std::int64_t significand = normal ? fraction | 0x800000U : fraction;
-  const int exponent = normal ? std::ilogb(c) : kF32Lowest;
-  const std::int64_t magnitude = (significand << (kFraction - 23)) >> std::min(top - exponent, 63);
-  return c < 0 ? -magnitude : magnitude;
-}
-
-/// The fused sum, exactly: products times 2^scale_exponent, and C. Not finite as IEEE arithmetic would have it.
-template <typename Value, int kLength>
-double fused_sum(const Line<Value, kLength>& a, const Line<Value, kLength>& b, float c, int scale_exponent = 0,
-                 int c_lowest = kF32Lowest) {
-  if (!a.finite || !b.finite || !std::isfinite(c)) return infinite_sum(a, b, c);
-  std::int16_t top_product = 2 * kNone;
-  for (std::size_t k = 0; k < kLength; ++k) {
-    top_product = std::max(top_product, static_cast<std::int16_t>(a.exponents[k] + b.exponents[k]));
-  }
-  if (top_product < kNoneSum) return static_cast<double>(c);  // no product but zeros
-  // A zero has the exponent of a subnormal. It shows where products lie below it: an H200 truncates them there.
-  const int c_exponent = c == 0 ? c_lowest : std::max(std::ilogb(c), c_lowest);
-  const int top = std::max(top_product + scale_exponent, c_exponent);
-  std::int64_t sum = c == 0 ? 0 : aligned(c, top);
-  // A product's unit is 2^(top - kFraction - scale_exponent). Where its inverse is no normal number of Value, no
-  // product reaches one unit. Conversion to an integer truncates; a product is below 2^27 units, so 16 of them fit 32
-  // bits.
-  const int inverse = kFraction + scale_exponent - top;
-  const bool too_small = inverse < std::numeric_limits<Value>::min_exponent;
-  const auto units = too_small ? Value{0} : static_cast<Value>(std::ldexp(1.0, inverse));
-  for (std::size_t first = 0; first < kLength; first += 16) {
-    std::int32_t part = 0;
-    for (std::size_t k = first; k < first + 16; ++k) {
-      part += static_cast<std::int32_t>(a.values[k] * b.values[k] * units);
-    }
-    sum += part;
-  }
-  return std::ldexp(static_cast<double>(sum), top - kFraction);
-}
-
-/// The float next to x toward zero; infinity from 2^128 on; one NaN.
-float toward_zero(double x) {
-  if (std::isnan(x)) return std::bit_cast<float>(0x7fffffffU);
-  if (x == 0) return 0.0F;
-  const auto bits = std::bit_cast<std::uint64_t>(x);
-  const auto sign = static_cast<std::uint32_t>(bits >> 63) << 31;
-  const int exponent = static_cast<int>((bits >> 52) & 0x7ff) - 1023;
-  if (exponent > 127) return std::bit_cast<float>(sign | 0x7f800000U);
-  if (exponent >= -126) {
-    const auto fraction = static_cast<std::uint32_t>((bits & 0xfffffffffffffULL) >> 29);
-    return std::bit_cast<float>(sign | static_cast<std::uint32_t>(exponent + 127) << 23 | fraction);
-  }
-  const auto units = static_cast<std::uint32_t>(std::ldexp(std::fabs(x), 149));
-  return units == 0 ? 0.0F : std::bit_cast<float>(sign | units);  // silicon gives no -0, not even from underflow
-}
-
-/// The f16 code nearest to x, ties to even. An inexact float gets an odd last bit, so that the second rounding sees on
-/// which side of a tie x lies.
-std::uint16_t nearest_f16(double x) {
-  const float truncated = toward_zero(x);
-  const bool exact = !std::isfinite(truncated) || static_cast<double>(truncated) == x;
-  const std::uint32_t sticky = exact ? 0 : 1;
-  const std::uint16_t code = encode_f16(std::bit_cast<float>(std::bit_cast<std::uint32_t>(truncated) | sticky));
-  return code == 0x8000 ? std::uint16_t{0} : code;
-}
-
-template <typename Value, int kLength, int kLines>
-using Lines = std::array<Line<Value, kLength>, kLines>;
-
-template <int kLines>
-Lines<float, 16, kLines> f16_lines(const std::uint16_t* codes) {
-  Lines<float, 16, kLines> lines;
-  for (std::size_t i = 0; i < kLines; ++i) {
-    for (int k = 0; k < 16; ++k) lines[i].set(k, element(decode_f16(*codes++), -14));
+template <typename Value, int kLength, int kLines, typename Code, typename ElementOf>
+Lines<Value, kLength, kLines> make_lines(int k, const Code* codes, ElementOf&& element_of) {
+  Lines<Value, kLength, kLines> lines;
+  for (Line<Value, kLength>& line : lines) {
+    for (int i = 0; i < k; ++i) line.set(i, element_of(*codes++));
   }
   return lines;
 }
 
 template <int kLines>
-Lines<double, 16, kLines> bf16_lines(const std::uint16_t* codes) {
-  Lines<double, 16, kLines> lines;
-  for (std::size_t i = 0; i < kLines; ++i) {
-    for (int k = 0; k < 16; ++k) lines[i].set(k, element(static_cast<double>(decode_bf16(*codes++)), -126));
-  }
-  return lines;
+Lines<float, 16, kLines> f16_lines(int k, const std::uint16_t* codes) {
+  return make_lines<float, 16, kLines>(k, codes,
+                                       [](std::uint16_t code) { return make_element(decode_f16(code), kF16Lowest); });
 }
 
 template <int kLines>
-Lines<float, 32, kLines> fp8_lines(Fp8 type, const std::uint8_t* codes) {
-  const Fp8Table& table = fp8_table(type);
-  Lines<float, 32, kLines> lines;
-  for (std::size_t i = 0; i < kLines; ++i) {
-    for (int k = 0; k < 32; ++k) lines[i].set(k, table[*codes++]);
-  }
-  return lines;
+Lines<double, 16, kLines> bf16_lines(int k, const std::uint16_t* codes) {
+  return make_lines<double, 16, kLines>(
+      k, codes, [](std::uint16_t code) { return make_element(static_cast<double>(decode_bf16(code)), kF32Lowest); });
+}
+
+template <int kLines>
+Lines<double, 16, kLines> tf32_lines(int k, const std::uint32_t* codes) {
+  return make_lines<double, 16, kLines>(k, codes, [](std::uint32_t code) {
+    return make_element(static_cast<double>(std::bit_cast<float>(code & 0xffffe000U)), kF32Lowest);
+  });
+}
+
+template <int kLines>
+Lines<float, 32, kLines> narrow_lines(Narrow type, int k, const std::uint8_t* codes) {
+  const NarrowTable& table = narrow_table(type);
+  return make_lines<float, 32, kLines>(k, codes, [&](std::uint8_t code) { return table[code]; });
 }
 
 /// Line 2i holds the elements of line i with k mod 4 in {0, 1}, line 2i + 1 the others.
 template <int kLines>
-Lines<float, 16, 2 * kLines> unpacked_fp8_lines(Fp8 type, const std::uint8_t* codes) {
-  const Fp8Table& table = unpacked_fp8_table(type);
+Lines<float, 16, 2 * kLines> unpacked_lines(Narrow type, int k, const std::uint8_t* codes) {
+  const NarrowTable& table = unpacked_table(type);
   Lines<float, 16, 2 * kLines> lines;
-  for (std::size_t i = 0; i < kLines; ++i) {
-    for (int k = 0; k < 32; ++k) {
-      lines[2 * i + static_cast<std::size_t>(k / 2 % 2)].set(k / 4 * 2 + k % 2, table[*codes++]);
+  for (std::size_t line = 0; line < kLines; ++line) {
+    for (int i = 0; i < k; ++i) {
+      lines[2 * line + static_cast<std::size_t>(i / 2 % 2)].set(i / 4 * 2 + i % 2, table[*codes++]);
     }
   }
   return lines;
 }
 
-/// Calls visit(m, n, index) for each element of D.
-template <typename Visit>
-void for_each_element(Visit&& visit) {
-  for (std::size_t m = 0; m < kM; ++m) {
-    for (std::size_t n = 0; n < kN; ++n) visit(m, n, m * kN + n);
-  }
+template <typename Rows, typename Columns>
+void multiply(const Rows& rows, const Columns& columns, const float* c, float* d) {
+  for_each_element(
+      [&](std::size_t m, std::size_t n, std::size_t i) { d[i] = toward_zero(fused_sum(rows[m], columns[n], c[i])); });
+}
+
+template <typename Rows, typename Columns>
+void multiply_f16(const Rows& rows, const Columns& columns, const std::uint16_t* c, std::uint16_t* d) {
+  for_each_element([&](std::size_t m, std::size_t n, std::size_t i) {
+    d[i] = nearest_f16(fused_sum(rows[m], columns[n], decode_f16(c[i]), 0, kF16Lowest));
+  });
 }
 
 }  // namespace
 
-void mma_m16n8k16(Half type, const std::uint16_t* a, const std::uint16_t* b, const float* c, float* d) {
-  const auto multiply = [&](const auto& rows, const auto& cols) {
-    for_each_element(
-        [&](std::size_t m, std::size_t n, std::size_t i) { d[i] = toward_zero(fused_sum(rows[m], cols[n], c[i])); });
-  };
+void mma_half(Half type, int k, const std::uint16_t* a, const std::uint16_t* b, const float* c, float* d) {
   if (type == Half::kF16) {
-    multiply(f16_lines<kM>(a), f16_lines<kN>(b));
+    multiply(f16_lines<kM>(k, a), f16_lines<kN>(k, b), c, d);
   } else {
-    multiply(bf16_lines<kM>(a), bf16_lines<kN>(b));
+    multiply(bf16_lines<kM>(k, a), bf16_lines<kN>(k, b), c, d);
   }
 }
 
-void mma_m16n8k16_f16(const std::uint16_t* a, const std::uint16_t* b, const std::uint16_t* c, std::uint16_t* d) {
-  const auto rows = f16_lines<kM>(a);
-  const auto cols = f16_lines<kN>(b);
-  for_each_element([&](std::size_t m, std::size_t n, std::size_t i) {
-    d[i] = nearest_f16(fused_sum(rows[m], cols[n], decode_f16(c[i]), 0, kF16Lowest));
-  });
+void mma_half_f16(int k, const std::uint16_t* a, const std::uint16_t* b, const std::uint16_t* c, std::uint16_t* d) {
+  multiply_f16(f16_lines<kM>(k, a), f16_lines<kN>(k, b), c, d);
 }
 
-void mma_m16n8k32_sm90(Fp8 a_type, Fp8 b_type, const std::uint8_t* a, const std::uint8_t* b, const float* c, float* d) {
-  const auto rows = unpacked_fp8_lines<kM>(a_type, a);
-  const auto cols = unpacked_fp8_lines<kN>(b_type, b);
+void mma_tf32(int k, const std::uint32_t* a, const std::uint32_t* b, const float* c, float* d) {
+  multiply(tf32_lines<kM>(k, a), tf32_lines<kN>(k, b), c, d);
+}
+
+void mma_narrow_sm90(Narrow a_type, Narrow b_type, int k, const std::uint8_t* a, const std::uint8_t* b, const float* c,
+                     float* d) {
+  const auto rows = unpacked_lines<kM>(a_type, k, a);
+  const auto columns = unpacked_lines<kN>(b_type, k, b);
   for_each_element([&](std::size_t m, std::size_t n, std::size_t i) {
-    const float first = toward_zero(fused_sum(rows[2 * m], cols[2 * n], 0.0F));
-    const float both = toward_zero(fused_sum(rows[2 * m + 1], cols[2 * n + 1], first));
+    const float first = toward_zero(fused_sum(rows[2 * m], columns[2 * n], 0.0F));
+    const float both = toward_zero(fused_sum(rows[2 * m + 1], columns[2 * n + 1], first));
     const float sum = both + c[i];
-    d[i] = std::isnan(sum) ? std::bit_cast<float>(0x7fffffffU) : sum;
+    d[i] = std::isnan(sum) ? std::bit_cast<float>(kNan32) : sum;
   });
 }
 
-void mma_m16n8k32_sm120(Fp8 a_type, Fp8 b_type, const std::uint8_t* a, const std::uint8_t* b, const float* c,
-                        float* d) {
-  const auto rows = fp8_lines<kM>(a_type, a);
-  const auto cols = fp8_lines<kN>(b_type, b);
-  for_each_element(
-      [&](std::size_t m, std::size_t n, std::size_t i) { d[i] = toward_zero(fused_sum(rows[m], cols[n], c[i])); });
+void mma_narrow_sm90_f16(Narrow a_type, Narrow b_type, int k, const std::uint8_t* a, const std::uint8_t* b,
+                         const std::uint16_t* c, std::uint16_t* d) {
+  const auto rows = unpacked_lines<kM>(a_type, k, a);
+  const auto columns = unpacked_lines<kN>(b_type, k, b);
+  for_each_element([&](std::size_t m, std::size_t n, std::size_t i) {
+    const std::uint16_t first = nearest_f16(fused_sum(rows[2 * m], columns[2 * n], 0.0F, 0, kF16Lowest));
+    const std::uint16_t both =
+        nearest_f16(fused_sum(rows[2 * m + 1], columns[2 * n + 1], decode_f16(first), 0, kF16Lowest));
+    d[i] = nearest_f16(static_cast<double>(decode_f16(both)) + static_cast<double>(decode_f16(c[i])));
+  });
 }
 
-void mma_m16n8k32_mxf8(Fp8 a_type, Fp8 b_type, const std::uint8_t* a, const std::uint8_t* b,
-                       const std::uint8_t* a_scales, const std::uint8_t* b_scales, const float* c, float* d) {
-  const auto rows = fp8_lines<kM>(a_type, a);
-  const auto cols = fp8_lines<kN>(b_type, b);
+void mma_narrow_sm120(Narrow a_type, Narrow b_type, int k, const std::uint8_t* a, const std::uint8_t* b, const float* c,
+                      float* d) {
+  multiply(narrow_lines<kM>(a_type, k, a), narrow_lines<kN>(b_type, k, b), c, d);
+}
+
+void mma_narrow_sm120_f16(Narrow a_type, Narrow b_type, int k, const std::uint8_t* a, const std::uint8_t* b,
+                          const std::uint16_t* c, std::uint16_t* d) {
+  multiply_f16(narrow_lines<kM>(a_type, k, a), narrow_lines<kN>(b_type, k, b), c, d);
+}
+
+void mma_mxf8(Narrow a_type, Narrow b_type, const std::uint8_t* a, const std::uint8_t* b, const std::uint8_t* a_scales,
+              const std::uint8_t* b_scales, const float* c, float* d) {
+  const auto rows = narrow_lines<kM>(a_type, 32, a);
+  const auto columns = narrow_lines<kN>(b_type, 32, b);
   for_each_element([&](std::size_t m, std::size_t n, std::size_t i) {
     const bool nan = a_scales[m] == 0xff || b_scales[n] == 0xff;
     const int exponent = a_scales[m] + b_scales[n] - 2 * 127;
-    d[i] = nan ? std::bit_cast<float>(0x7fffffffU) : toward_zero(fused_sum(rows[m], cols[n], c[i], exponent));
+    d[i] = nan ? std::bit_cast<float>(kNan32) : toward_zero(fused_sum(rows[m], columns[n], c[i], exponent));
   });
 }
 
