@@ -10,7 +10,9 @@ add_library(moesaic_isa_cases STATIC
   isa/isa_fixture.cpp
   isa/isa_run.cpp
   isa/lanewise_cases.cpp
+  isa/matrix_cases.cpp
   isa/operand_values.cpp
+  isa/register_case.cpp
   isa/row_signature.cpp)
 target_include_directories(moesaic_isa_cases PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(moesaic_isa_cases PUBLIC moesaic_device moesaic_emulator)

@@ -3,7 +3,7 @@
 namespace moesaic::isa {
 
 const std::vector<Family>& families() {
-  static const std::vector<Family> all{{"lanewise", lanewise_cases}};
+  static const std::vector<Family> all{{"lanewise", lanewise_cases}, {"matrix", matrix_cases}};
   return all;
 }
 

@@ -87,5 +87,6 @@ const std::vector<Family>& families();
 
 // The families, each in a file of its own.
 std::vector<Case> lanewise_cases();  ///< instructions of one lane, made from the table of instructions
+std::vector<Case> matrix_cases();    ///< mma.sync, ldmatrix, stmatrix, movmatrix
 
 }  // namespace moesaic::isa
