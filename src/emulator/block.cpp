@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <limits>
+#include <mutex>
 
 namespace moesaic::emulator {
 namespace {
@@ -44,6 +46,21 @@ Block::Block(const Grid& grid_of_block, std::uint64_t linear_index)
 
 std::byte* Block::local(int thread, std::uint64_t offset) {
   return &local_[static_cast<std::size_t>(thread) * grid.program.local_bytes + offset];
+}
+
+void Block::copy_local(int thread, std::uint64_t to, std::uint64_t from, std::uint32_t bytes) {
+  std::memmove(local(thread, to), local(thread, from), bytes);
+}
+
+void Block::print(const std::string& text) const {
+  // Several host threads print; a line of one thread of the card stays whole.
+  static std::mutex printing;
+  const std::lock_guard lock(printing);
+  if (grid.options.print) {
+    grid.options.print(text);
+  } else {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+  }
 }
 
 std::uint32_t Block::special(Special which, int warp, int lane) const {

@@ -87,6 +87,11 @@ class Block {
   std::uint32_t shared_end() const { return kSharedBase + static_cast<std::uint32_t>(shared_bytes_); }
   std::byte* shared(std::uint32_t address) { return shared_.get() + (address - kSharedBase); }
   std::byte* local(int thread, std::uint64_t offset);
+  /// Moves bytes within a thread's local memory: arguments and results of calls. (Observers: what is defined moves
+  /// too.)
+  void copy_local(int thread, std::uint64_t to, std::uint64_t from, std::uint32_t bytes);
+  /// Prints what a thread says by printf.
+  void print(const std::string& text) const;
   std::uint32_t special(Special which, int warp, int lane) const;
   std::uint64_t step() const { return step_; }
   /// To be called for whatever another thread could be waiting for.

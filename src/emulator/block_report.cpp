@@ -51,8 +51,11 @@ void Block::report_deadlock() const {
         "\n  barrier {}: {} threads have come, it waits for {}", id, barriers_[id].arrived,
         barriers_[id].expected == 0 ? "all that have not exited" : fmt::format("{}", barriers_[id].expected));
   }
-  throw Fault(Fault::Kind::deadlock, Fault::Place{.kernel = grid.program.name, .instruction = {}, .block = index},
-              what);
+  throw Fault(
+      Fault::Kind::deadlock,
+      Fault::Place{
+          .kernel = grid.program.name, .instruction = {}, .source = {}, .block = index, .seed = grid.options.seed},
+      what);
 }
 
 void Block::report_livelock() const {
@@ -64,8 +67,11 @@ void Block::report_livelock() const {
       what += fmt::format("\n  warp {} lanes {:#010x} at line {} `{}`", warp->index, fragment.lanes, at.line, at.text);
     }
   }
-  throw Fault(Fault::Kind::livelock, Fault::Place{.kernel = grid.program.name, .instruction = {}, .block = index},
-              what);
+  throw Fault(
+      Fault::Kind::livelock,
+      Fault::Place{
+          .kernel = grid.program.name, .instruction = {}, .source = {}, .block = index, .seed = grid.options.seed},
+      what);
 }
 
 }  // namespace moesaic::emulator

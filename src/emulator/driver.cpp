@@ -39,6 +39,8 @@ CUresult fault_code(Fault::Kind kind) {
       return CUDA_ERROR_ILLEGAL_INSTRUCTION;
     case Fault::Kind::trap:
       return CUDA_ERROR_LAUNCH_FAILED;
+    case Fault::Kind::assertion:
+      return CUDA_ERROR_ASSERT;
     case Fault::Kind::launch:
       return CUDA_ERROR_INVALID_VALUE;
   }

@@ -40,6 +40,7 @@ constexpr std::array kErrors{
     MOESAIC_ERROR(CUDA_ERROR_LAUNCH_TIMEOUT, "the launch timed out and was terminated"),
     MOESAIC_ERROR(CUDA_ERROR_ILLEGAL_INSTRUCTION, "an illegal instruction was encountered"),
     MOESAIC_ERROR(CUDA_ERROR_MISALIGNED_ADDRESS, "misaligned address"),
+    MOESAIC_ERROR(CUDA_ERROR_ASSERT, "device-side assert triggered"),
     MOESAIC_ERROR(CUDA_ERROR_LAUNCH_FAILED, "unspecified launch failure"),
     MOESAIC_ERROR(CUDA_ERROR_NOT_SUPPORTED, "operation not supported"),
     MOESAIC_ERROR(CUDA_ERROR_UNKNOWN, "unknown error"),

@@ -10,12 +10,15 @@ namespace {
 std::string sentence(Fault::Kind kind, const Fault::Place& place, const std::string& what_happened) {
   std::string text = fmt::format("kernel {}", place.kernel);
   if (place.line != 0) text += fmt::format(", PTX line {} `{}`", place.line, place.instruction);
+  if (!place.source.empty()) text += fmt::format(" ({})", place.source);
   if (place.warp >= 0) {
     text += fmt::format(", block {}, warp {}, lanes {:#010x}", place.block, place.warp, place.lanes);
   } else if (kind != Fault::Kind::launch && kind != Fault::Kind::unsupported) {
     text += fmt::format(", block {}", place.block);
   }
-  return text + ": " + what_happened;
+  text += ": " + what_happened;
+  if (place.seed != 0) text += fmt::format("\n  (seed {} with one host thread replays this)", place.seed);
+  return text;
 }
 
 }  // namespace

@@ -18,18 +18,21 @@ struct Fault : Error {
     livelock,       ///< Options::spin_limit steps of a block changed nothing
     unsupported,    ///< the kernel contains an instruction that the table does not have
     invalid,        ///< an operand, barrier or tensor map that is not legal
-    trap,           ///< the kernel executed `trap`
+    trap,           ///< the kernel executed `trap` or `brkpt`
+    assertion,      ///< an assertion in the kernel's source failed
     launch,         ///< the launch asks for what the kernel or the card does not have
   };
 
   /// Where a fault happened.
   struct Place {
-    std::string kernel;
-    std::uint32_t line = 0;   ///< of the PTX text, 0 when the fault belongs to no instruction
-    std::string instruction;  ///< its text, as in the PTX
-    std::uint64_t block = 0;  ///< linear index in the grid
-    int warp = -1;            ///< within the block
-    std::uint32_t lanes = 0;  ///< mask of the lanes concerned
+    std::string kernel{};
+    std::uint32_t line = 0;     ///< of the PTX text, 0 when the fault belongs to no instruction
+    std::string instruction{};  ///< its text, as in the PTX
+    std::string source{};       ///< "file:line" where .loc gives it, else empty
+    std::uint64_t block = 0;    ///< linear index in the grid
+    int warp = -1;              ///< within the block
+    std::uint32_t lanes = 0;    ///< mask of the lanes concerned
+    std::uint64_t seed = 0;     ///< of the machine: it replays the fault with one host thread; 0: nothing has run
   };
 
   Fault(Kind kind_of_fault, Place where, const std::string& what_happened);

@@ -30,6 +30,7 @@ enum class Flow : std::uint8_t {
   yield,   ///< goes on, but lets others run first
   branch,  ///< the active lanes go to Instruction::target
   exit,    ///< the active lanes are done
+  jump,    ///< each active lane goes where the handler has said; see Warp::jump
   wait,    ///< the active lanes stay at this instruction; the handler has said for what they wait
 };
 
@@ -163,6 +164,7 @@ void add_move_rows(InstructionTable& table);
 void add_memory_rows(InstructionTable& table);
 void add_atomic_rows(InstructionTable& table);
 void add_control_rows(InstructionTable& table);
+void add_call_rows(InstructionTable& table);
 void add_warp_rows(InstructionTable& table);
 void add_barrier_rows(InstructionTable& table);
 void add_copy_rows(InstructionTable& table);

@@ -28,6 +28,11 @@ Flow trap(Warp& warp, const Instruction& instruction, Lanes active) {
   warp.fail(Fault::Kind::trap, instruction, active, "the kernel trapped");
 }
 
+/// Without a debugger a breakpoint ends the kernel.
+Flow stop_at_breakpoint(Warp& warp, const Instruction& instruction, Lanes active) {
+  warp.fail(Fault::Kind::trap, instruction, active, "the kernel came to a breakpoint, and there is no debugger");
+}
+
 Flow fence(Warp&, const Instruction&, Lanes) {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   return Flow::next;
@@ -37,9 +42,10 @@ Flow fence(Warp&, const Instruction&, Lanes) {
 
 void add_control_rows(InstructionTable& table) {
   table.add("bra", "l", Class::control, branch);
-  table.add("(ret|exit)", "", Class::control, leave);
+  table.add("exit", "", Class::control, leave);
+  add_call_rows(table);
   table.add("trap", "", Class::control, trap);
-  table.add("brkpt", "", Class::control, ignore);
+  table.add("brkpt", "", Class::control, stop_at_breakpoint);
   table.add("nanosleep.u32", "s", Class::control, pause);
   table.add("(fence|membar)", "", Class::control, fence);
   table.add("membar.gl", "", Class::control, fence);

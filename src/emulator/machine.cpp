@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "emulator/card_observer.hpp"
@@ -39,18 +40,14 @@ void check_extents(const Kernel& kernel, const Launch& launch) {
 }
 
 /// The leading bytes of a variable, those to which its initial values give something; the others are zero.
-std::vector<std::byte> initial_bytes(const ptx::Variable& variable, const VariableAddresses& addresses) {
+std::vector<std::byte> initial_bytes(const ptx::Variable& variable, const Linkage& linkage) {
   std::vector<std::byte> bytes(variable.initial.size() * variable.element_bytes);
   for (std::size_t i = 0; i < variable.initial.size(); ++i) {
     const ptx::Operand& value = variable.initial[i].value;
     std::uint64_t bits = value.bits;
     if (value.kind == ptx::Operand::Kind::symbol) {
-      const auto at = std::find_if(addresses.begin(), addresses.end(),
-                                   [&](const auto& entry) { return entry.first == value.text; });
-      if (at == addresses.end()) {
-        throw ptx::SyntaxError(value.position, fmt::format("'{}' is no variable that has an address", value.text));
-      }
-      bits = at->second + static_cast<std::uint64_t>(value.offset);
+      const std::uint64_t mask = variable.initial[i].mask;
+      bits = (linkage.address_of(value) & mask) >> std::countr_zero(mask);
     } else if (value.kind == ptx::Operand::Kind::real && variable.element_bytes == 4) {
       bits = std::bit_cast<std::uint32_t>(static_cast<float>(std::bit_cast<double>(value.bits)));
     }
@@ -85,7 +82,9 @@ Statistics& Statistics::operator+=(const Statistics& other) {
 }
 
 Machine::Machine(Options options)
-    : options_(options), memory_(static_cast<std::uint64_t>(std::max<std::int64_t>(options.card.memory_bytes, 0))) {
+    : options_(options),
+      memory_(static_cast<std::uint64_t>(std::max<std::int64_t>(options.card.memory_bytes, 0))),
+      next_code_(kCodeWindow) {
   if (options_.card.sms < 1) throw Error("an emulated card needs at least one SM");
   if (options_.checks.any()) observer_ = std::make_unique<CardObserver>(options_);
 }
@@ -96,7 +95,8 @@ const Module& Machine::load(std::string_view ptx) {
   const auto text = std::make_shared<const std::string>(ptx);
   const ptx::Module parsed = ptx::parse(*text);
   auto module = std::make_unique<Module>();
-  VariableAddresses addresses;
+  Linkage linkage(parsed, next_code_);
+  next_code_ += kCodeStep * (linkage.code.size() + 1);
   try {
     for (const ptx::Variable& variable : parsed.variables) {
       if (variable.space != ptx::Space::global && variable.space != ptx::Space::constant) continue;
@@ -106,17 +106,17 @@ const Module& Machine::load(std::string_view ptx) {
       }
       const std::uint64_t address = memory_.allocate(variable.bytes);
       module->variables.push_back(Variable{std::string(variable.name), address, variable.bytes});
-      addresses.emplace_back(variable.name, address);
+      linkage.variables.emplace_back(variable.name, address);
     }
     for (const ptx::Variable& variable : parsed.variables) {
       if (variable.space != ptx::Space::global && variable.space != ptx::Space::constant) continue;
-      const std::vector<std::byte> bytes = initial_bytes(variable, addresses);
+      const std::vector<std::byte> bytes = initial_bytes(variable, linkage);
       const std::uint64_t address = module->find_variable(variable.name)->address;
       memory_.fill(address, std::byte{0}, variable.bytes);
       memory_.write(address, bytes.data(), bytes.size());
     }
     for (const ptx::Function& entry : parsed.entries) {
-      module->kernels.push_back(build_kernel(entry, parsed, addresses, text));
+      module->kernels.push_back(build_kernel(entry, linkage, text));
     }
   } catch (...) {
     for (const Variable& variable : module->variables) memory_.free(variable.address);
@@ -149,7 +149,7 @@ Statistics Machine::launch(const Kernel& kernel, const Launch& launch) {
     throw Fault(
         Fault::Kind::unsupported,
         Fault::Place{.kernel = kernel.name, .line = program.unsupported_line, .instruction = program.unsupported},
-        "the emulator does not have this instruction");
+        program.unsupported_why);
   }
   check_extents(kernel, launch);
   if (launch.parameters.size() != kernel.parameter_bytes) {

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -29,6 +30,8 @@ struct Options {
   int host_threads = 0;    ///< 0: all of the host's
   /// A block that changes nothing (stores, atomics, barriers) for so many warp instructions is livelocked.
   std::uint64_t spin_limit = std::uint64_t{1} << 28;
+  /// Takes what kernels print by printf; empty: standard output.
+  std::function<void(std::string_view text)> print{};
   Checks checks{};  ///< what is looked out for; see Machine::findings
 };
 
@@ -140,6 +143,7 @@ class Machine {
   GlobalMemory memory_;
   std::vector<std::unique_ptr<Module>> modules_;
   std::uint64_t launches_ = 0;
+  std::uint64_t next_code_;                 // the address of the next module's first function
   std::unique_ptr<CardObserver> observer_;  // when a check is on
 };
 

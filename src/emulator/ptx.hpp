@@ -42,6 +42,7 @@ struct Operand {
   bool negated = false;      ///< !p
   bool is_unsigned = false;  ///< of an integer: PTX ISA, "Integer Constants"
   std::string_view text;
+  int component = -1;  ///< one slot of the register `text` that has several; set by who resolves names
   std::uint64_t bits = 0;
   std::int64_t offset = 0;
   std::vector<Operand> items;

@@ -18,7 +18,16 @@ bool can_merge(const Fragment& a, const Fragment& b) {
   const auto open = [](const Fragment& f) {
     return (f.wait == Wait::nothing && !f.released) || f.wait == Wait::lanes || f.wait == Wait::phase;
   };
-  return a.pc == b.pc && open(a) && open(b);
+  return a.pc == b.pc && a.frame == b.frame && open(a) && open(b);
+}
+
+bool before(const Fragment& a, const Fragment& b) {
+  return a.depth != b.depth ? a.depth > b.depth : a.pc < b.pc;
+}
+
+/// Lanes that go on from where others stay or turn off.
+Fragment part_of(const Fragment& whole, std::uint32_t pc, Lanes lanes) {
+  return Fragment{.pc = pc, .frame = whole.frame, .depth = whole.depth, .lanes = lanes};
 }
 
 }  // namespace
@@ -69,7 +78,8 @@ std::uint32_t Warp::run(std::uint32_t steps) {
 std::uint32_t Warp::run_fragment(std::size_t chosen, std::uint32_t steps) {
   Fragment& fragment = fragments_[chosen];
   current_ = &fragment;
-  const std::uint32_t limit = chosen + 1 < fragments_.size() ? fragments_[chosen + 1].pc : UINT32_MAX;
+  const bool followed = chosen + 1 < fragments_.size() && fragments_[chosen + 1].depth == fragment.depth;
+  const std::uint32_t limit = followed ? fragments_[chosen + 1].pc : UINT32_MAX;
   for (std::uint32_t done = 1;; ++done) {
     const Instruction& instruction = code_[fragment.pc];
     Lanes active = fragment.lanes;
@@ -102,6 +112,10 @@ bool Warp::settle(std::size_t chosen, const Instruction& instruction, Lanes acti
     exit(chosen, active);
     return false;
   }
+  if (flow == Flow::jump) {
+    scatter(chosen, active);
+    return false;
+  }
   if (flow == Flow::yield) {
     ++fragment.pc;
     fragment.yielded = true;
@@ -111,7 +125,7 @@ bool Warp::settle(std::size_t chosen, const Instruction& instruction, Lanes acti
   }
   if (active != fragment.lanes) {
     // The guard or the branch parts the lanes: those that it leaves alone go on.
-    Fragment rest{.pc = fragment.pc + 1, .lanes = fragment.lanes & ~active};
+    const Fragment rest = part_of(fragment, fragment.pc + 1, fragment.lanes & ~active);
     fragment.lanes = active;
     if (flow == Flow::branch) fragment.pc = instruction.target;
     replace(chosen);
@@ -132,9 +146,8 @@ void Warp::replace(std::size_t chosen) {
 }
 
 void Warp::place(const Fragment& fragment) {
-  auto at = std::lower_bound(fragments_.begin(), fragments_.end(), fragment.pc,
-                             [](const Fragment& f, std::uint32_t pc) { return f.pc < pc; });
-  for (auto other = at; other != fragments_.end() && other->pc == fragment.pc; ++other) {
+  const auto at = std::lower_bound(fragments_.begin(), fragments_.end(), fragment, before);
+  for (auto other = at; other != fragments_.end() && !before(fragment, *other); ++other) {
     if (!can_merge(*other, fragment)) continue;
     other->lanes |= fragment.lanes;
     // Both look again at what they came to.
@@ -145,8 +158,27 @@ void Warp::place(const Fragment& fragment) {
   fragments_.insert(at, fragment);
 }
 
+/// Each active lane goes where destination_ says.
+void Warp::scatter(std::size_t chosen, Lanes active) {
+  const Fragment whole = fragments_[chosen];
+  fragments_.erase(fragments_.begin() + static_cast<std::ptrdiff_t>(chosen));
+  if (const Lanes rest = whole.lanes & ~active; rest != 0) place(part_of(whole, whole.pc + 1, rest));
+  while (active != 0) {
+    const Destination first = destination_[static_cast<std::size_t>(std::countr_zero(active))];
+    Lanes same = 0;
+    for_lanes(active, [&](int lane) { same |= Lanes{destination_[static_cast<std::size_t>(lane)] == first} << lane; });
+    Fragment part = part_of(whole, first.pc, same);
+    part.frame = first.frame;
+    part.depth = calls_[first.frame].depth;
+    part.turn = whole.turn;
+    place(part);
+    active &= ~same;
+  }
+}
+
 void Warp::exit(std::size_t chosen, Lanes lanes) {
   live_ &= ~lanes;
+  calls_.exit(lanes);
   Fragment rest = fragments_[chosen];
   rest.lanes &= ~lanes;
   ++rest.pc;
@@ -225,9 +257,11 @@ void Warp::fail(Fault::Kind kind, const Instruction& instruction, Lanes lanes, c
               Fault::Place{.kernel = block.grid.program.name,
                            .line = instruction.line,
                            .instruction = std::string(instruction.text),
+                           .source = block.grid.program.source_of(instruction),
                            .block = block.index,
                            .warp = index,
-                           .lanes = lanes},
+                           .lanes = lanes,
+                           .seed = block.grid.options.seed},
               what);
 }
 
