@@ -12,7 +12,7 @@ void Block::observe_piece(const Copy& copy, std::uint32_t to, std::uint64_t from
   const Location source{ptx::Space::global, from};
   if (from != 0) observer_->copy_reads(copy.ticket, source, bytes);
   observer_->copy_writes(copy.ticket, target, bytes);
-  observer_->copy_moved(target, from != 0 ? &source : nullptr, bytes);
+  observer_->copy_moved(copy.ticket, target, from != 0 ? &source : nullptr, bytes);
 }
 
 /// Writes the bytes and then tells the mbarrier. The shared addresses were checked when the copy was issued; global

@@ -31,6 +31,8 @@ std::string_view name_of(Finding::Kind kind) {
       return "proxy_race";
     case Finding::Kind::tensormap_race:
       return "tensormap_race";
+    case Finding::Kind::mbarrier_use:
+      return "mbarrier_use";
     case Finding::Kind::early_read:
       return "early_read";
   }

@@ -15,6 +15,7 @@ struct Finding {
     race,            ///< two accesses, at least one a write, that nothing orders
     proxy_race,      ///< ordered, but a proxy fence between the generic and the asynchronous access is missing
     tensormap_race,  ///< a tensor map is used that was changed and not fenced
+    mbarrier_use,    ///< an mbarrier is used before that is ordered after its initialisation, or as plain memory
     early_read,      ///< before griddepcontrol.wait a kernel touches what a kernel in flight touches
   };
 

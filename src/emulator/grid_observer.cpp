@@ -1,9 +1,48 @@
 #include "emulator/grid_observer.hpp"
 
+#include <utility>
+
 #include "emulator/block.hpp"
+#include "emulator/card_observer.hpp"
 
 namespace moesaic::emulator {
 
-GridObserver::GridObserver(CardObserver& card, const Grid&) : card_(card) {}
+GridObserver::GridObserver(CardObserver& card, const Grid& grid)
+    : card_(card),
+      grid_(grid),
+      number_(static_cast<std::uint32_t>(grid.number)),
+      checks_(grid.options.checks),
+      traits_(traits_of(grid.program)) {
+  card_.add(*this);
+}
+
+GridObserver::~GridObserver() {
+  card_.remove(*this);
+}
+
+std::uint32_t GridObserver::pc_of(const Instruction& instruction) const {
+  return static_cast<std::uint32_t>(&instruction - grid_.program.code.data());
+}
+
+GridOrder GridObserver::standing(std::uint32_t) const {
+  return GridOrder::before;  // grids run one after another
+}
+
+Finding::Party GridObserver::party(const Instruction& instruction, std::uint64_t block, int warp, Lanes lanes) const {
+  return Finding::Party{.line = instruction.line,
+                        .instruction = std::string(instruction.text),
+                        .source = {},
+                        .kernel = grid_.program.name,
+                        .grid = grid_.number,
+                        .block = block,
+                        .warp = warp,
+                        .lanes = lanes,
+                        .access = {}};
+}
+
+void GridObserver::report(Finding::Kind kind, Finding::Party where, Finding::Party other, const std::string& what) {
+  card_.findings().add(Finding{
+      .kind = kind, .where = std::move(where), .other = std::move(other), .what = what, .seed = grid_.options.seed});
+}
 
 }  // namespace moesaic::emulator

@@ -86,7 +86,7 @@ Machine::Machine(Options options)
       memory_(static_cast<std::uint64_t>(std::max<std::int64_t>(options.card.memory_bytes, 0))),
       next_code_(kCodeWindow) {
   if (options_.card.sms < 1) throw Error("an emulated card needs at least one SM");
-  if (options_.checks.any()) observer_ = std::make_unique<CardObserver>(options_);
+  if (options_.checks.any()) observer_ = std::make_unique<CardObserver>();
 }
 
 Machine::~Machine() = default;

@@ -1,34 +1,108 @@
 #include "emulator/observer.hpp"
 
 #include "emulator/block.hpp"
+#include "emulator/grid_observer.hpp"
+#include "emulator/race_observer.hpp"
 
 namespace moesaic::emulator {
 
-Observer::Observer(Block& block) : block_(block) {}
+Observer::Observer(Block& block) : block_(block), grid_(*block.grid.observer) {
+  if (grid_.checks().orders()) races_ = std::make_unique<RaceObserver>(block);
+}
+
+Observer::~Observer() = default;
+
+const Traits& Observer::traits(const Instruction& instruction) const {
+  return grid_.traits(instruction);
+}
 
 void Observer::begin(Warp&, const Instruction&, Lanes, Lanes) {}
-void Observer::end(Warp&, const Instruction&, Lanes) {}
-void Observer::touch(Warp&, const Instruction&, ptx::Space, std::uint64_t, std::uint32_t, int, Purpose) {}
-void Observer::lanes_met(Warp&, Lanes) {}
-void Observer::barrier_arrived(Warp&, Lanes, std::uint32_t) {}
-void Observer::barrier_released(Warp&, Lanes, std::uint32_t) {}
-void Observer::barrier_completed(std::uint32_t) {}
-void Observer::mbarrier_initialised(Warp&, int, const Mbarrier&) {}
-void Observer::mbarrier_removed(Warp&, int, const Mbarrier&) {}
-void Observer::mbarrier_arrived(Warp&, int, const Mbarrier&) {}
-void Observer::mbarrier_advanced(const Mbarrier&) {}
-void Observer::mbarrier_passed(Warp&, int, const Mbarrier&) {}
-void Observer::dependency_waited(Warp&, Lanes) {}
-Ticket Observer::copy_issued(Warp&, const Instruction&, int, Completion, std::uint32_t) {
-  return 0;
+
+void Observer::end(Warp& warp, const Instruction& instruction, Lanes active) {
+  if (races_ != nullptr) races_->end(warp, instruction, traits(instruction), active);
 }
-void Observer::copy_reads(Ticket, Location, std::uint32_t) {}
-void Observer::copy_writes(Ticket, Location, std::uint32_t, bool) {}
-void Observer::copy_moved(Location, const Location*, std::uint32_t) {}
-void Observer::copy_done(Ticket) {}
-void Observer::group_committed(Warp&, Lanes, Completion) {}
-void Observer::group_waited(Warp&, Lanes, Completion, std::uint64_t, bool) {}
-void Observer::all_waited(Warp&, Lanes) {}
-void Observer::copies_will_arrive(Warp&, int, const Mbarrier&) {}
+
+void Observer::touch(Warp& warp, const Instruction& instruction, ptx::Space space, std::uint64_t address,
+                     std::uint32_t bytes, int lane, Purpose purpose) {
+  if (space == ptx::Space::shared) address &= 0xffffffffU;
+  if (races_ != nullptr) races_->touch(warp, instruction, traits(instruction), space, address, bytes, lane, purpose);
+}
+
+void Observer::lanes_met(Warp& warp, Lanes lanes) {
+  if (races_ != nullptr) races_->lanes_met(warp, lanes);
+}
+
+void Observer::barrier_arrived(Warp& warp, Lanes lanes, std::uint32_t id) {
+  if (races_ != nullptr) races_->barrier_arrived(warp, lanes, id);
+}
+
+void Observer::barrier_released(Warp& warp, Lanes lanes, std::uint32_t id) {
+  if (races_ != nullptr) races_->barrier_released(warp, lanes, id);
+}
+
+void Observer::barrier_completed(std::uint32_t id) {
+  if (races_ != nullptr) races_->barrier_completed(id);
+}
+
+void Observer::mbarrier_initialised(Warp& warp, int lane, const Mbarrier& barrier) {
+  if (races_ != nullptr) races_->mbarrier_initialised(warp, lane, barrier);
+}
+
+void Observer::mbarrier_removed(Warp&, int, const Mbarrier& barrier) {
+  if (races_ != nullptr) races_->mbarrier_removed(barrier);
+}
+
+void Observer::mbarrier_arrived(Warp& warp, int lane, const Mbarrier& barrier) {
+  if (races_ == nullptr) return;
+  races_->mbarrier_arrived(warp, lane, barrier, traits(warp.current()).order != MemoryOrder::relaxed);
+}
+
+void Observer::mbarrier_advanced(const Mbarrier& barrier) {
+  if (races_ != nullptr) races_->mbarrier_advanced(barrier);
+}
+
+void Observer::mbarrier_passed(Warp& warp, int lane, const Mbarrier& barrier) {
+  if (races_ == nullptr) return;
+  races_->mbarrier_passed(warp, lane, barrier, traits(warp.current()).order != MemoryOrder::relaxed);
+}
+
+void Observer::dependency_waited(Warp& warp, Lanes lanes) {
+  if (races_ != nullptr) races_->dependency_waited(warp, lanes);
+}
+
+Ticket Observer::copy_issued(Warp& warp, const Instruction& instruction, int lane, Completion completion,
+                             std::uint32_t mbarrier) {
+  return races_ != nullptr ? races_->copy_issued(warp, instruction, lane, completion, mbarrier) : 0;
+}
+
+void Observer::copy_reads(Ticket ticket, Location from, std::uint32_t bytes) {
+  if (races_ != nullptr) races_->copy_reads(ticket, from, bytes);
+}
+
+void Observer::copy_writes(Ticket ticket, Location to, std::uint32_t bytes, bool reduces) {
+  if (races_ != nullptr) races_->copy_writes(ticket, to, bytes, reduces);
+}
+
+void Observer::copy_moved(Ticket, Location, const Location*, std::uint32_t) {}
+
+void Observer::copy_done(Ticket ticket) {
+  if (races_ != nullptr) races_->copy_done(ticket);
+}
+
+void Observer::group_committed(Warp& warp, Lanes lanes, Completion completion) {
+  if (races_ != nullptr) races_->group_committed(warp, lanes, completion);
+}
+
+void Observer::group_waited(Warp& warp, Lanes lanes, Completion completion, std::uint64_t pending, bool only_read) {
+  if (races_ != nullptr) races_->group_waited(warp, lanes, completion, pending, only_read);
+}
+
+void Observer::all_waited(Warp& warp, Lanes lanes) {
+  if (races_ != nullptr) races_->all_waited(warp, lanes);
+}
+
+void Observer::copies_will_arrive(Warp& warp, int lane, const Mbarrier& barrier) {
+  if (races_ != nullptr) races_->copies_will_arrive(warp, lane, barrier);
+}
 
 }  // namespace moesaic::emulator

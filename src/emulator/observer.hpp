@@ -1,14 +1,18 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "emulator/instruction.hpp"
 
 namespace moesaic::emulator {
 
 class Block;
+class GridObserver;
+class RaceObserver;
 class Warp;
 struct Mbarrier;
+struct Traits;
 
 /// What an access by a thread is for.
 enum class Purpose : std::uint8_t {
@@ -44,6 +48,9 @@ using Ticket = std::uint32_t;
 class Observer {
  public:
   explicit Observer(Block& block);
+  ~Observer();
+  Observer(const Observer&) = delete;
+  Observer& operator=(const Observer&) = delete;
 
   // Instructions.
   /// `asked` are the lanes that come to the instruction, `active` those whose guard holds.
@@ -61,7 +68,7 @@ class Observer {
   void barrier_completed(std::uint32_t id);
   void mbarrier_initialised(Warp& warp, int lane, const Mbarrier& barrier);
   void mbarrier_removed(Warp& warp, int lane, const Mbarrier& barrier);
-  /// Before an arrival is counted, whatever completes it. Not for .relaxed: they order nothing.
+  /// Before an arrival is counted.
   void mbarrier_arrived(Warp& warp, int lane, const Mbarrier& barrier);
   /// A phase has ended; barrier.phase is the next one already.
   void mbarrier_advanced(const Mbarrier& barrier);
@@ -77,7 +84,7 @@ class Observer {
   void copy_reads(Ticket ticket, Location from, std::uint32_t bytes);
   void copy_writes(Ticket ticket, Location to, std::uint32_t bytes, bool reduces = false);
   /// Bytes moved, for what is defined; `from` null: they were filled.
-  void copy_moved(Location to, const Location* from, std::uint32_t bytes);
+  void copy_moved(Ticket ticket, Location to, const Location* from, std::uint32_t bytes);
   /// Nothing more happens under this ticket.
   void copy_done(Ticket ticket);
   void group_committed(Warp& warp, Lanes lanes, Completion completion);
@@ -90,7 +97,11 @@ class Observer {
   void copies_will_arrive(Warp& warp, int lane, const Mbarrier& barrier);
 
  private:
+  const Traits& traits(const Instruction& instruction) const;
+
   Block& block_;
+  GridObserver& grid_;
+  std::unique_ptr<RaceObserver> races_;  // when the order of accesses is followed
 };
 
 }  // namespace moesaic::emulator

@@ -118,6 +118,9 @@ class Warp {
   /// Memory of the current function's frame.
   std::byte* frame_memory(std::uint32_t offset, int lane);
 
+  /// The instruction that runs.
+  const Instruction& current() const { return code_[current_->pc]; }
+
   [[noreturn]] void fail(Fault::Kind kind, const Instruction& instruction, Lanes lanes, const std::string& what) const;
 
  private:

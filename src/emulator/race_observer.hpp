@@ -1,0 +1,141 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "emulator/access_history.hpp"
+#include "emulator/knowledge.hpp"
+#include "emulator/observer.hpp"
+
+namespace moesaic::emulator {
+
+class GridObserver;
+
+/// Follows what orders the accesses of one block, and reports those that nothing orders. PTX ISA, "Memory Consistency
+/// Model": what comes before an access is what its thread did, and what others did before they released and it
+/// acquired. Lanes of a warp are threads like others: that they run together orders nothing.
+class RaceObserver {
+ public:
+  explicit RaceObserver(Block& block);
+
+  // As in Observer.
+  void touch(Warp& warp, const Instruction& instruction, const Traits& traits, ptx::Space space, std::uint64_t address,
+             std::uint32_t bytes, int lane, Purpose purpose);
+  void end(Warp& warp, const Instruction& instruction, const Traits& traits, Lanes active);
+  void lanes_met(const Warp& warp, Lanes lanes);
+  void barrier_arrived(const Warp& warp, Lanes lanes, std::uint32_t id);
+  void barrier_released(const Warp& warp, Lanes lanes, std::uint32_t id);
+  void barrier_completed(std::uint32_t id);
+  void mbarrier_initialised(Warp& warp, int lane, const Mbarrier& barrier);
+  void mbarrier_removed(const Mbarrier& barrier);
+  void mbarrier_arrived(Warp& warp, int lane, const Mbarrier& barrier, bool releases);
+  void mbarrier_advanced(const Mbarrier& barrier);
+  void mbarrier_passed(Warp& warp, int lane, const Mbarrier& barrier, bool acquires);
+  void dependency_waited(const Warp& warp, Lanes lanes);
+  Ticket copy_issued(Warp& warp, const Instruction& instruction, int lane, Completion completion,
+                     std::uint32_t mbarrier);
+  void copy_reads(Ticket ticket, Location from, std::uint32_t bytes);
+  void copy_writes(Ticket ticket, Location to, std::uint32_t bytes, bool reduces);
+  void copy_done(Ticket ticket);
+  void group_committed(const Warp& warp, Lanes lanes, Completion completion);
+  void group_waited(const Warp& warp, Lanes lanes, Completion completion, std::uint64_t pending, bool only_read);
+  void all_waited(const Warp& warp, Lanes lanes);
+  void copies_will_arrive(Warp& warp, int lane, const Mbarrier& barrier);
+
+ private:
+  /// What a lane has met on its way that a later fence makes count.
+  struct Fenced {
+    std::optional<Moment> released_to_block;  ///< before its last fence
+    std::optional<Moment> released_to_card;   ///< before its last fence of scope .gpu or .sys
+    KnowledgeRef seen_in_block = no_knowledge();
+    KnowledgeRef seen_on_card = no_knowledge();
+  };
+  struct Lane {
+    KnowledgeRef knowledge = no_knowledge();
+    Epochs own{};  ///< own[View::generic] is not used: it is the time of the warp
+    Fenced fenced;
+  };
+  struct WarpState {
+    Epoch now = 1;
+    std::array<Lane, kWarpLanes> lanes;
+  };
+  struct BarrierState {
+    std::uint32_t address = 0;
+    Agent agent = 0;
+    Epoch before = 0;  ///< phases of those that lived at this address before
+    Record init;
+    bool init_fenced = false;
+    Gathering gathering;
+    KnowledgeRef published = no_knowledge();
+  };
+  /// An asynchronous operation in flight.
+  struct Operation {
+    Moment issued;  ///< by whom, and what came before
+    Completion completion = Completion::mbarrier;
+    std::uint32_t mbarrier = 0;
+    Record record;  ///< of its accesses, but for bytes, flags, agent and epoch
+    Agent reads = 0, writes = 0;
+    Epoch sequence = 0;
+  };
+  /// Operations of one lane that complete in groups.
+  struct Groups {
+    Agent reads = 0, writes = 0;
+    Epoch issued = 0;                ///< so many operations
+    std::vector<Epoch> committed{};  ///< `issued` at each commit
+  };
+  /// A use of fence.proxy.tensormap::generic.acquire.
+  struct MapFence {
+    Moment moment;
+  };
+
+  static Agent thread_of(const Warp& warp, int lane);
+  WarpState& state_of(const Warp& warp);
+  Moment moment_of(const Warp& warp, int lane);
+  Agent new_agent() { return next_agent_++; }
+  Record record_of(const Warp& warp, int lane, std::uint32_t pc) const;
+  Groups& groups_of(const Warp& warp, int lane, Completion completion);
+  void know(const Warp& warp, int lane, const KnowledgeRef& knowledge);
+  void know_times(const Warp& warp, int lane, const Groups& groups, Epoch done, bool only_read);
+
+  // race_operations.cpp
+  Access16 access_of(const Operation& operation, Location at, bool writes);
+
+  // race_observer.cpp
+  template <typename Visit>
+  void for_cells(Location at, std::uint32_t bytes, Visit&& visit);
+  void add(Location at, std::uint32_t bytes, Access16& access);
+  void check_map(Location at, std::uint32_t bytes, Access16& access);
+  void check_mbarrier_bytes(const Warp& warp, int lane, std::uint32_t address, std::uint32_t bytes,
+                            const Instruction& instruction);
+  void report(const Record& earlier, const Access16& access, Conflict conflict, Location at);
+
+  // race_order.cpp
+  void fence(const Warp& warp, const Instruction& instruction, const Traits& traits, Lanes active);
+  void thread_fence(const Warp& warp, int lane, const Traits& traits);
+  void release(const Warp& warp, int lane, Location at, const Traits& traits);
+  void acquire(const Warp& warp, int lane, Location at, const Traits& traits);
+  BarrierState* find_barrier(std::uint32_t address);
+  void check_initialised(Warp& warp, int lane, BarrierState& barrier, bool by_copy);
+
+  Block& block_;
+  GridObserver& grid_;
+  BlockKey key_;
+  Joiner joiner_;
+  Agent next_agent_;
+  std::vector<WarpState> warps_;
+  std::vector<Cell> shared_;
+  std::vector<Gathering> barriers_;
+  std::vector<BarrierState> mbarriers_;
+  std::unordered_map<std::uint32_t, std::pair<Agent, Epoch>> former_mbarriers_;
+  std::unordered_map<std::uint64_t, KnowledgeRef> released_;  // by location: to threads of this block
+  std::vector<Operation> operations_;
+  std::vector<Ticket> free_tickets_;
+  std::unordered_map<std::uint64_t, Groups> groups_;
+  std::unordered_map<std::uint64_t, std::vector<MapFence>> map_fences_;  // by address / kTensorMapBytes
+  std::vector<std::pair<Location, int>> to_acquire_;  // of the instruction that runs, with their lanes
+};
+
+}  // namespace moesaic::emulator

@@ -1,0 +1,131 @@
+#include "emulator/block.hpp"
+#include "emulator/race_observer.hpp"
+
+/// Asynchronous operations and the groups that they complete in.
+namespace moesaic::emulator {
+
+RaceObserver::Groups& RaceObserver::groups_of(const Warp& warp, int lane, Completion completion) {
+  const std::uint64_t key = std::uint64_t{thread_of(warp, lane)} << 8 | static_cast<std::uint64_t>(completion);
+  const auto [at, fresh] = groups_.try_emplace(key);
+  if (fresh) {
+    at->second.reads = new_agent();
+    at->second.writes = new_agent();
+  }
+  return at->second;
+}
+
+Ticket RaceObserver::copy_issued(Warp& warp, const Instruction& instruction, int lane, Completion completion,
+                                 std::uint32_t mbarrier) {
+  Operation operation{.issued = moment_of(warp, lane),
+                      .completion = completion,
+                      .mbarrier = mbarrier,
+                      .record = record_of(warp, lane, grid_.pc_of(instruction))};
+  if (completion == Completion::mbarrier) {
+    if (BarrierState* barrier = find_barrier(mbarrier)) {
+      check_initialised(warp, lane, *barrier, true);
+      operation.reads = operation.writes = barrier->agent;
+    }
+  } else {
+    Groups& groups = groups_of(warp, lane, completion);
+    operation.reads = groups.reads;
+    operation.writes = groups.writes;
+    operation.sequence = ++groups.issued;
+  }
+  ++state_of(warp).now;  // what the lane does from here on does not come before the operation
+  if (free_tickets_.empty()) {
+    operations_.push_back(std::move(operation));
+    return static_cast<Ticket>(operations_.size() - 1);
+  }
+  const Ticket ticket = free_tickets_.back();
+  free_tickets_.pop_back();
+  operations_[ticket] = std::move(operation);
+  return ticket;
+}
+
+Access16 RaceObserver::access_of(const Operation& operation, Location at, bool writes) {
+  Access16 access{.record = operation.record,
+                  .knowledge = operation.issued.knowledge.get(),
+                  .own = operation.issued.own,
+                  .thread = operation.issued.agent,
+                  .view = at.space == ptx::Space::shared ? View::async_shared : View::async_global};
+  access.record.agent = writes ? operation.writes : operation.reads;
+  access.record.epoch = operation.sequence;
+  if (operation.completion == Completion::mbarrier) {
+    // It completes in the phase that its mbarrier is in.
+    const BarrierState* state = find_barrier(operation.mbarrier);
+    const Mbarrier* barrier = block_.find_mbarrier(operation.mbarrier);
+    if (state != nullptr && barrier != nullptr) {
+      access.record.epoch = state->before + static_cast<Epoch>(barrier->phase) + 1;
+    }
+  }
+  access.record.flags = Record::kOperation;
+  if (operation.completion != Completion::group) access.record.flags |= Record::kAsync;
+  return access;
+}
+
+void RaceObserver::copy_reads(Ticket ticket, Location from, std::uint32_t bytes) {
+  if (bytes == 0) return;
+  Access16 access = access_of(operations_[ticket], from, false);
+  access.record.flags |= Record::kReads;
+  add(from, bytes, access);
+}
+
+void RaceObserver::copy_writes(Ticket ticket, Location to, std::uint32_t bytes, bool reduces) {
+  if (bytes == 0) return;
+  Access16 access = access_of(operations_[ticket], to, true);
+  access.record.flags |= Record::kWrites;
+  if (reduces) {
+    // PTX ISA, cp.reduce.async.bulk: each element is reduced with .relaxed.gpu semantics.
+    access.record.flags |= Record::kReads;
+    access.record.flags |= static_cast<std::uint8_t>(static_cast<unsigned>(Scope::gpu) << Record::kScopeShift);
+  }
+  add(to, bytes, access);
+}
+
+void RaceObserver::copy_done(Ticket ticket) {
+  operations_[ticket].issued = Moment{};
+  free_tickets_.push_back(ticket);
+}
+
+void RaceObserver::group_committed(const Warp& warp, Lanes lanes, Completion completion) {
+  for_lanes(lanes, [&](int lane) {
+    Groups& groups = groups_of(warp, lane, completion);
+    groups.committed.push_back(groups.issued);
+  });
+}
+
+void RaceObserver::know_times(const Warp& warp, int lane, const Groups& groups, Epoch done, bool only_read) {
+  if (done == 0) return;
+  Gathering gathering(key_);
+  gathering.add_time(groups.reads, Epochs{done});
+  if (!only_read) gathering.add_time(groups.writes, Epochs{done});
+  know(warp, lane, gathering.knowledge());
+}
+
+void RaceObserver::group_waited(const Warp& warp, Lanes lanes, Completion completion, std::uint64_t pending,
+                                bool only_read) {
+  for_lanes(lanes, [&](int lane) {
+    const Groups& groups = groups_of(warp, lane, completion);
+    if (groups.committed.size() <= pending) return;
+    const Epoch done = groups.committed[groups.committed.size() - 1 - static_cast<std::size_t>(pending)];
+    know_times(warp, lane, groups, done, only_read);
+  });
+}
+
+void RaceObserver::all_waited(const Warp& warp, Lanes lanes) {
+  for_lanes(lanes, [&](int lane) {
+    const Groups& groups = groups_of(warp, lane, Completion::group);
+    know_times(warp, lane, groups, groups.issued, false);
+  });
+}
+
+void RaceObserver::copies_will_arrive(Warp& warp, int lane, const Mbarrier& barrier) {
+  BarrierState* state = find_barrier(barrier.address);
+  if (state == nullptr) return;
+  check_initialised(warp, lane, *state, false);
+  const Groups& groups = groups_of(warp, lane, Completion::group);
+  state->gathering.add_time(groups.reads, Epochs{groups.issued});
+  state->gathering.add_time(groups.writes, Epochs{groups.issued});
+}
+
+}  // namespace moesaic::emulator
