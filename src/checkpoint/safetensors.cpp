@@ -140,6 +140,13 @@ std::string describe(std::string_view dtype, std::span<const std::uint64_t> shap
   return fmt::format("{} [{}]", dtype, fmt::join(shape, ", "));
 }
 
+std::uint64_t stored_bytes(std::string_view dtype, std::span<const std::uint64_t> shape) {
+  const Dtype* known = find_dtype(dtype);
+  const auto bytes = known != nullptr ? dense_bytes(*known, shape) : std::nullopt;
+  if (!bytes) throw Error(fmt::format("{} is not a tensor that safetensors can hold", describe(dtype, shape)));
+  return *bytes;
+}
+
 std::vector<Tensor> read_header(const std::filesystem::path& file) {
   const std::string where = file.string();
   const std::uint64_t file_bytes = regular_file_bytes(file);

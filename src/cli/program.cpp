@@ -67,6 +67,7 @@ int parse_and_run(int count, const char* const* arguments) {
       "  moesaic run /tmp/small --check    compute a layer of it and check every stage\n\n" +
       std::string(kExitCodesHelp));
   int exit_code = kOk;
+  add_models(program);
   add_synth(program);
   add_run(program, exit_code);
   try {

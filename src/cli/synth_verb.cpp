@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -9,16 +10,20 @@
 #include "checkpoint/synth.hpp"
 #include "cli/activity.hpp"
 #include "cli/exit_code.hpp"
-#include "cli/nearest.hpp"
+#include "cli/known_models.hpp"
 #include "cli/verbs.hpp"
 
 namespace moesaic::cli {
 namespace {
 
+using checkpoint::KnownModel;
+using checkpoint::Published;
+
 struct SynthOptions {
   std::string directory;
-  std::string model = std::string(checkpoint::kKnownModels[0].name);
-  int experts = 0;  // 0: as the model has them
+  std::string model = "qwen3-small";
+  std::string scheme;  // empty: FP8 dynamic
+  int experts = 0;     // 0: as the model has them
   int top_k = 0;
   int hidden = 0;
   int width = 0;
@@ -28,23 +33,64 @@ struct SynthOptions {
   bool json = false;
 };
 
-const checkpoint::KnownModel& find_model(const std::string& name) {
-  std::vector<std::string> known;
-  for (const checkpoint::KnownModel& model : checkpoint::kKnownModels) {
-    if (model.name == name) return model;
-    known.emplace_back(model.name);
-  }
-  throw Error(fmt::format("--model {}: no such model; known are {}{}", name, fmt::join(known, ", "),
-                          did_you_mean(name, known)));
-}
-
+/// Scales the model down or up. A shared expert keeps its proportion to the experts; a router keeps its groups as long
+/// as they go into the experts.
 checkpoint::Synth plan(const SynthOptions& options) {
-  Shape shape = find_model(options.model).shape;
-  if (options.experts != 0) shape.experts = options.experts;
+  const KnownModel& model = find_model(options.model);
+  checkpoint::Synth wanted =
+      as_known(model, options.scheme.empty() ? Published::fp8_dynamic : find_scheme(options.scheme));
+  Shape& shape = wanted.shape;
+  if (options.experts != 0) {
+    shape.experts = options.experts;
+    while (wanted.groups > 1 && (shape.experts % wanted.groups != 0 || shape.experts / wanted.groups < 2)) {
+      wanted.groups /= 2;
+    }
+    wanted.top_groups = std::max(1, wanted.groups * model.top_groups / model.groups);
+    const int eligible = shape.experts / wanted.groups * wanted.top_groups;
+    shape.top_k = std::max(1, std::min(shape.top_k, eligible));
+  }
   if (options.top_k != 0) shape.top_k = options.top_k;
   if (options.hidden != 0) shape.hidden = options.hidden;
-  if (options.width != 0) shape.width = options.width;
-  return {.shape = shape, .layers = options.layers, .seed = options.seed, .replace = options.force};
+  if (options.width != 0) {
+    shape.shared_width = shape.shared_width * options.width / shape.width;
+    shape.width = options.width;
+  }
+  wanted.layers = options.layers;
+  wanted.seed = options.seed;
+  wanted.replace = options.force;
+  return wanted;
+}
+
+void print_json(const SynthOptions& options, const checkpoint::Synth& made, std::uint64_t bytes,
+                const std::string& next) {
+  const Shape& shape = made.shape;
+  const nlohmann::json report = {{"directory", options.directory},
+                                 {"architecture", checkpoint::title(made.family)},
+                                 {"scheme", checkpoint::describe(made.scheme).name},
+                                 {"experts", shape.experts},
+                                 {"top_k", shape.top_k},
+                                 {"hidden", shape.hidden},
+                                 {"width", shape.width},
+                                 {"shared_width", shape.shared_width},
+                                 {"layers", made.layers},
+                                 {"seed", made.seed},
+                                 {"bytes", bytes},
+                                 {"next", {next}}};
+  fmt::print("{}\n", report.dump(2));
+}
+
+void print_text(const SynthOptions& options, const checkpoint::Synth& made, std::uint64_t bytes,
+                const std::string& next) {
+  const Shape& shape = made.shape;
+  fmt::print("Wrote {}: {}, {} {} of {} experts (top {}, hidden {}, width {}{}), {:.1f} MB, from seed {}.\n",
+             options.directory, checkpoint::title(made.family), made.layers, made.layers == 1 ? "layer" : "layers",
+             shape.experts, shape.top_k, shape.hidden, shape.width,
+             shape.shared_width == 0 ? "" : fmt::format(", shared {}", shape.shared_width),
+             static_cast<double>(bytes) / 1e6, made.seed);
+  const checkpoint::PublishedScheme& scheme = checkpoint::describe(made.scheme);
+  fmt::print("The format is {} ({}); the weights are made up, and only MoE layers are there.\n", scheme.name,
+             scheme.about);
+  fmt::print("Next: {}\n", next);
 }
 
 void synth(const SynthOptions& options) {
@@ -60,58 +106,41 @@ void synth(const SynthOptions& options) {
                            [&](std::uint64_t done, std::uint64_t total) { activity.update(done, total); });
   }
   const std::uint64_t bytes = std::filesystem::file_size(directory / "model.safetensors");
-  const Shape& shape = wanted.shape;
   const std::string next = fmt::format("moesaic run {} --check", options.directory);
   if (options.json) {
-    const nlohmann::json report = {{"directory", options.directory},
-                                   {"experts", shape.experts},
-                                   {"top_k", shape.top_k},
-                                   {"hidden", shape.hidden},
-                                   {"width", shape.width},
-                                   {"layers", wanted.layers},
-                                   {"seed", wanted.seed},
-                                   {"bytes", bytes},
-                                   {"scheme", checkpoint::kScheme},
-                                   {"next", {next}}};
-    fmt::print("{}\n", report.dump(2));
-    return;
+    print_json(options, wanted, bytes, next);
+  } else {
+    print_text(options, wanted, bytes, next);
   }
-  fmt::print("Wrote {}: Qwen3-MoE, {} {} of {} experts (top {}, hidden {}, width {}), {:.1f} MB, from seed {}.\n",
-             options.directory, wanted.layers, wanted.layers == 1 ? "layer" : "layers", shape.experts, shape.top_k,
-             shape.hidden, shape.width, static_cast<double>(bytes) / 1e6, wanted.seed);
-  fmt::print("The format is llm-compressor's FP8_DYNAMIC; the weights are made up, and only MoE layers are there.\n");
-  fmt::print("Next: {}\n", next);
 }
 
-std::string known_models_help() {
-  std::string text = "Models:\n";
-  for (const checkpoint::KnownModel& model : checkpoint::kKnownModels) {
-    const Shape& s = model.shape;
-    text += fmt::format("  {:17} {:3} experts, top {}, hidden {}, width {} ({})\n", model.name, s.experts, s.top_k,
-                        s.hidden, s.width, model.about);
-  }
-  return text;
+std::string models_help() {
+  std::vector<std::string_view> names;
+  for (const KnownModel& model : checkpoint::known_models()) names.push_back(model.name);
+  return fmt::format("Models (their shapes and schemes: moesaic models):\n  {}\n\nSchemes:\n{}",
+                     fmt::join(names, "\n  "), scheme_list());
 }
 
 }  // namespace
 
 void add_synth(CLI::App& program) {
   const auto options = std::make_shared<SynthOptions>();
-  CLI::App* verb = program.add_subcommand("synth", "make up a small Qwen3-MoE checkpoint with FP8 weights");
+  CLI::App* verb = program.add_subcommand("synth", "make up a checkpoint as models are published");
   verb->add_option("DIR", options->directory, "directory to write; must not exist or be empty")->required();
   verb->add_option("--model", options->model, "shape to start from; the list is below")->capture_default_str();
+  verb->add_option("--scheme", options->scheme, "what the model is published as; fp8-dynamic unless given");
   verb->add_option("--experts", options->experts, "number of experts");
   verb->add_option("--top-k", options->top_k, "experts for each token");
-  verb->add_option("--hidden", options->hidden, "width of a token, a multiple of 16");
-  verb->add_option("--width", options->width, "width of an expert, a multiple of 16");
+  verb->add_option("--hidden", options->hidden, "width of a token, a multiple of 16 (mxfp4: of 32)");
+  verb->add_option("--width", options->width, "width of an expert, a multiple of 16 (mxfp4: of 32)");
   verb->add_option("--layers", options->layers, "number of layers")->capture_default_str();
   verb->add_option("--seed", options->seed, "equal seeds give equal bytes")->capture_default_str();
   verb->add_flag("--force", options->force, "replace the model in a directory that is not empty");
   verb->add_flag("--json", options->json, "report as one JSON object");
-  verb->footer(known_models_help() +
+  verb->footer(models_help() +
                "\nExamples:\n"
                "  moesaic synth /tmp/small\n"
-               "  moesaic synth --model qwen3-30b-a3b --experts 16 /tmp/wide\n\n" +
+               "  moesaic synth --model gpt-oss-20b --scheme mxfp4 --experts 4 /tmp/mxfp4\n\n" +
                std::string(kExitCodesHelp));
   verb->callback([options] { synth(*options); });
 }
