@@ -15,11 +15,6 @@
 /// model.safetensors.index.json. Everything in it is doubted until checked.
 namespace moesaic::checkpoint {
 
-/// The one quantization scheme that is read, in words for people.
-inline constexpr std::string_view kScheme =
-    "FP8 dynamic (compressed-tensors float-quantized): weights e4m3, a scale per output channel; activations e4m3, a "
-    "scale per token";
-
 /// Called with bytes done and bytes in all while something long goes on.
 using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
 
@@ -40,12 +35,13 @@ struct Model {
 /// be right. Shards lie in the directory itself; a tensor may be in one of them only.
 Model open(const std::filesystem::path& directory);
 
-/// The bytes that load_layer will hold: the expert weights, their scales as float, and the router.
-std::uint64_t layer_bytes(const Shape& shape);
+/// What the loader may choose.
+struct LoadOptions {
+  /// The activations that meet MXFP4 weights: bf16 or mxfp8. The checkpoint does not say.
+  InputScheme mxfp4_inputs = InputScheme::bf16;
+};
 
-/// Loads one MoE layer, reading each tensor once, to where it stays. `index` counts all layers of the model.
-/// Throws Error when that layer is not MoE; when a tensor is missing, unknown, of another dtype or shape; for NaN among
-/// weights; for scales that are not positive and finite; for a router that bf16 does not hold exactly.
+/// Loads one MoE layer as layer_plan.hpp plans it. `index` counts all layers of the model. Throws Error.
 Layer load_layer(const Model& model, int index, const Progress& progress = {});
 
 }  // namespace moesaic::checkpoint

@@ -5,167 +5,203 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "checkpoint/json.hpp"
-#include "spec/error.hpp"
+#include "checkpoint/section.hpp"
 
 namespace moesaic::checkpoint {
 namespace {
 
 constexpr std::uint64_t kMaxConfigBytes = 16'000'000;
 constexpr std::int64_t kMaxExtent = 1 << 20;  ///< of a dimension: past any model, and products fit 64 bits
-
-/// One JSON object and the path that leads to it, so that errors can name the key.
-class Section {
- public:
-  Section(const Json& object, std::string where) : object_(object), where_(std::move(where)) {}
-
-  Error fail(std::string_view key, const std::string& what) const {
-    return Error(fmt::format("{}{}: {}", where_, key, what));
-  }
-
-  /// Absent and null are the same: older files leave out what newer ones write as null.
-  const Json* find(std::string_view key) const {
-    const auto found = object_.find(key);
-    return found == object_.end() || found->is_null() ? nullptr : &*found;
-  }
-
-  int integer(std::string_view key, std::int64_t low, std::int64_t high) const {
-    const Json* value = find(key);
-    if (value == nullptr) throw fail(key, fmt::format("is missing; must be an integer from {} to {}", low, high));
-    const bool whole = value->is_number_integer() && (!value->is_number_unsigned() ||
-                                                      value->get<std::uint64_t>() <= static_cast<std::uint64_t>(high));
-    if (!whole || value->get<std::int64_t>() < low || value->get<std::int64_t>() > high) {
-      throw fail(key, fmt::format("is {}, must be an integer from {} to {}", shown(*value), low, high));
-    }
-    return value->get<int>();
-  }
-
-  /// Throws unless the value is exactly `wanted`. Absent counts as `absent`.
-  void require(std::string_view key, const Json& wanted, const Json& absent = nullptr) const {
-    const Json* value = find(key);
-    if ((value != nullptr ? *value : absent) != wanted) {
-      throw fail(key, fmt::format("is {}; supported: {}", value != nullptr ? shown(*value) : "missing", shown(wanted)));
-    }
-  }
-
-  /// Throws unless the value is absent, null or empty.
-  void require_none(std::string_view key, std::string_view why) const {
-    const Json* value = find(key);
-    if (value != nullptr && !(value->is_structured() && value->empty())) {
-      throw fail(key, fmt::format("is {}, must be empty: {}", shown(*value), why));
-    }
-  }
-
-  Section section(std::string_view key) const {
-    const Json* value = find(key);
-    if (value == nullptr) throw fail(key, "is missing; must be an object");
-    if (!value->is_object()) throw fail(key, fmt::format("is {}, must be an object", shown(*value)));
-    return {*value, fmt::format("{}{}.", where_, key)};
-  }
-
-  const Json& object() const { return object_; }
-
-  /// A value as it may stand in an error: one line, not too long, no control characters.
-  static std::string shown(const Json& value) {
-    const std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
-    return text.size() <= 120 ? text : text.substr(0, 117) + "...";
-  }
-
- private:
-  const Json& object_;
-  std::string where_;
-};
+constexpr std::int64_t kMaxLayers = 65536;
+constexpr std::int64_t kMaxExperts = 65536;
 
 const Architecture& find_architecture(const Section& config) {
   const Json* type = config.find("model_type");
-  const auto* found = std::ranges::find_if(
-      kArchitectures, [&](const Architecture& a) { return type != nullptr && *type == Json(a.model_type); });
-  if (found != kArchitectures.end()) return *found;
-  std::array<std::string_view, kArchitectures.size()> supported;
-  std::ranges::transform(kArchitectures, supported.begin(), &Architecture::model_type);
+  std::vector<std::string_view> supported;
+  for (const Architecture& architecture : kArchitectures) {
+    for (const std::string_view name : architecture.model_types) {
+      if (name.empty()) continue;
+      if (type != nullptr && *type == Json(name)) return architecture;
+      supported.push_back(name);
+    }
+  }
   throw config.fail("model_type", fmt::format("is {}; supported: {}", type ? Section::shown(*type) : "missing",
                                               fmt::join(supported, ", ")));
 }
 
-int expert_count(const Section& config, const Architecture& architecture) {
-  constexpr std::int64_t kMaxExperts = 65536;
-  int count = 0;
-  for (const std::string_view key : architecture.experts_keys) {
+/// A number that goes by several names; those that are there must agree.
+int integer_of(const Section& config, std::initializer_list<std::string_view> keys, std::int64_t high) {
+  int value = 0;
+  std::string_view first;
+  for (const std::string_view key : keys) {
     if (config.find(key) == nullptr) continue;
-    const int value = config.integer(key, 1, kMaxExperts);
-    if (count != 0 && count != value) {
-      throw config.fail(
-          key, fmt::format("is {}, but {} is {}; they must agree", value, architecture.experts_keys[0], count));
+    const int found = config.integer(key, 1, high);
+    if (value != 0 && value != found) {
+      throw config.fail(key, fmt::format("is {}, but {} is {}; they must agree", found, first, value));
     }
-    count = value;
+    value = found;
+    first = key;
   }
-  if (count == 0) throw config.fail(architecture.experts_keys[0], "is missing; must be the number of experts");
-  return count;
+  if (value == 0) {
+    throw config.fail(*keys.begin(), fmt::format("is missing; must be an integer from 1 to {}", high));
+  }
+  return value;
 }
 
-/// Layer i is MoE unless mlp_only_layers names it or decoder_sparse_step leaves it out: transformers,
-/// Qwen3MoeDecoderLayer.
-std::vector<int> moe_layers(const Section& config, int layer_count) {
-  constexpr int kMaxStep = 1 << 20;
-  const int step =
-      config.find("decoder_sparse_step") != nullptr ? config.integer("decoder_sparse_step", 1, kMaxStep) : 1;
-  std::vector<bool> dense(static_cast<std::size_t>(layer_count), false);
-  if (const Json* list = config.find("mlp_only_layers")) {
-    if (!list->is_array()) throw config.fail("mlp_only_layers", "must be a list of layer indices");
-    for (const Json& item : *list) {
-      if (!item.is_number_unsigned()) {
-        throw config.fail("mlp_only_layers", fmt::format("holds {}; must be layer indices", Section::shown(item)));
-      }
-      const auto index = item.get<std::uint64_t>();  // past the last layer is harmless and published
-      if (index < dense.size()) dense[index] = true;
-    }
+/// How wide the shared expert is; 0: there is none.
+int shared_width(const Section& config, const Architecture& architecture, int width) {
+  switch (architecture.shared_width) {
+    case SharedWidth::none:
+      break;
+    case SharedWidth::key:
+      return config.integer(architecture.shared_key, 1, kMaxExtent);
+    case SharedWidth::experts:
+      if (config.find("n_shared_experts") == nullptr) break;
+      return config.integer("n_shared_experts", 0, kMaxExtent / width) * width;
   }
+  return 0;
+}
+
+Shape read_shape(const Section& config, const Architecture& architecture) {
+  Shape shape;
+  // Mixtral, gpt-oss and newer transformers write the second, Qwen and Gemma the first, DeepSeek and GLM the third.
+  shape.experts = integer_of(config, {"num_experts", "num_local_experts", "n_routed_experts"}, kMaxExperts);
+  shape.top_k = integer_of(config, {"num_experts_per_tok", "top_k_experts", "experts_per_token"}, shape.experts);
+  shape.hidden = config.integer("hidden_size", 1, kMaxExtent);
+  shape.width = config.integer(architecture.width_key, 1, kMaxExtent);
+  shape.shared_width = shared_width(config, architecture, shape.width);
+  return shape;
+}
+
+void read_activation(const Section& config, const Architecture& architecture, Layer& outline) {
+  config.require(architecture.activation_key, architecture.activation_name);
+  outline.activation = architecture.activation;
+  if (outline.activation != Activation::swiglu_clamped) return;
+  const auto positive = [&](std::string_view key, float absent) {
+    const auto value = static_cast<float>(config.number_or(key, static_cast<double>(absent)));
+    if (!(value > 0) || value > 1e6F) throw config.fail(key, fmt::format("is {}, must be from 0 to 1e6", value));
+    return value;
+  };
+  outline.swiglu_alpha = positive("swiglu_alpha", outline.swiglu_alpha);
+  outline.swiglu_limit = positive("swiglu_limit", outline.swiglu_limit);
+}
+
+/// DeepSeek's groups of experts: transformers, DeepseekV3TopkRouter.
+void read_groups(const Section& config, const Shape& shape, Router& router) {
+  config.require("scoring_func", "sigmoid", "sigmoid");
+  config.require("topk_method", "noaux_tc", "noaux_tc");
+  router.groups = config.integer("n_group", 1, shape.experts);
+  router.top_groups = config.integer("topk_group", 1, router.groups);
+  const int in_group = shape.experts / router.groups;
+  if (shape.experts % router.groups != 0 || (router.groups > 1 && in_group < 2)) {
+    throw config.fail("n_group", fmt::format("is {}, must divide the {} experts into groups of at least 2",
+                                             router.groups, shape.experts));
+  }
+  if (router.top_groups * in_group < shape.top_k) {
+    throw config.fail("topk_group", fmt::format("is {}: its groups hold {} experts, fewer than the {} of each token",
+                                                router.top_groups, router.top_groups * in_group, shape.top_k));
+  }
+  const double scale = config.number("routed_scaling_factor");
+  if (!(scale > 0) || scale > 1e6) {
+    throw config.fail("routed_scaling_factor", fmt::format("is {}, must be above 0 and at most 1e6", scale));
+  }
+  router.scale = static_cast<float>(scale);
+}
+
+void read_router(const Section& config, const Architecture& architecture, const Shape& shape, Router& router) {
+  router.scoring = architecture.scoring;
+  switch (architecture.renormalize) {
+    case Renormalize::always:
+      config.require("norm_topk_prob", true, true);
+      break;
+    case Renormalize::key:
+      router.renormalize = config.boolean_or("norm_topk_prob", false);
+      break;
+    case Renormalize::required_key:
+      router.renormalize = config.boolean("norm_topk_prob");
+      break;
+  }
+  if (router.scoring == Scoring::sigmoid) read_groups(config, shape, router);
+}
+
+/// Marks the layers that a key says have no experts.
+using Dense = std::vector<bool>;
+
+void mark_listed(const Section& config, Dense& dense) {
+  const Json* list = config.find("mlp_only_layers");
+  if (list == nullptr) return;
+  if (!list->is_array()) throw config.fail("mlp_only_layers", "must be a list of layer indices");
+  for (const Json& item : *list) {
+    if (!item.is_number_unsigned()) {
+      throw config.fail("mlp_only_layers", fmt::format("holds {}; must be layer indices", Section::shown(item)));
+    }
+    const auto index = item.get<std::uint64_t>();  // past the last layer is harmless and published
+    if (index < dense.size()) dense[index] = true;
+  }
+}
+
+void mark_typed(const Section& config, Dense& dense) {
+  if (config.find("mlp_layer_types") == nullptr) return;
+  const std::vector<std::string> types = config.texts("mlp_layer_types", static_cast<std::size_t>(kMaxLayers));
+  if (types.size() != dense.size()) {
+    throw config.fail("mlp_layer_types", fmt::format("has {} entries, must have one for each of the {} layers",
+                                                     types.size(), dense.size()));
+  }
+  for (std::size_t i = 0; i < types.size(); ++i) {
+    if (types[i] != "dense" && types[i] != "sparse") {
+      throw config.fail("mlp_layer_types", fmt::format("holds {}; supported: dense, sparse", Section::shown(types[i])));
+    }
+    if (types[i] == "dense") dense[i] = true;
+  }
+}
+
+/// Which layers have experts: transformers' decoder layers of Qwen3-MoE (mlp_only_layers, decoder_sparse_step),
+/// DeepSeek-V3 and GLM-4 MoE (first_k_dense_replace, moe_layer_freq) and GLM-4 MoE Lite (mlp_layer_types).
+std::vector<int> moe_layers(const Section& config, const Architecture& architecture, int layer_count) {
+  Dense dense(static_cast<std::size_t>(layer_count), false);
+  const auto step = [&](std::string_view key) {
+    return config.find(key) != nullptr ? config.integer(key, 1, kMaxExtent) : 1;
+  };
+  const int sparse_step = step("decoder_sparse_step");
+  const int frequency = step("moe_layer_freq");
+  const bool typed = config.find("mlp_layer_types") != nullptr;
+  const bool first_matters = architecture.scoring == Scoring::sigmoid && !typed;
+  const int first = first_matters ? config.integer("first_k_dense_replace", 0, kMaxLayers) : 0;
+  mark_listed(config, dense);
+  mark_typed(config, dense);
   std::vector<int> layers;
   for (int i = 0; i < layer_count; ++i) {
-    if (!dense[static_cast<std::size_t>(i)] && (i + 1) % step == 0) layers.push_back(i);
+    if (!dense[static_cast<std::size_t>(i)] && i >= first && (i + 1) % sparse_step == 0 && i % frequency == 0) {
+      layers.push_back(i);
+    }
   }
-  if (layers.empty()) throw config.fail("mlp_only_layers", "and decoder_sparse_step leave no layer with experts");
+  if (layers.empty()) {
+    throw config.fail("num_hidden_layers", fmt::format("is {}: none of them has experts, by what mlp_only_layers, "
+                                                       "decoder_sparse_step, first_k_dense_replace, moe_layer_freq "
+                                                       "and mlp_layer_types say",
+                                                       layer_count));
+  }
   return layers;
 }
 
-/// compressed-tensors `float-quantized` as llm-compressor's FP8_DYNAMIC writes it: e4m3 weights with one scale per
-/// output channel, activations quantized per token when they come.
-void check_group(const Section& group) {
-  for (const std::string_view what : {"weights", "input_activations"}) {
-    const bool is_weights = what == "weights";
-    const Section part = group.section(what);
-    part.require("num_bits", 8);
-    part.require("type", "float");
-    part.require("strategy", is_weights ? "channel" : "token");
-    part.require("dynamic", !is_weights, false);
-    part.require("symmetric", true, true);
-    part.require_none("scale_dtype", "scales are used as they are stored");
-  }
-  group.require_none("output_activations", "outputs are not quantized here");
-  group.require("format", "float-quantized", "float-quantized");
+/// The part of the configuration that is about text: the whole, or text_config where there is one.
+Section text_part(const Section& config) {
+  return config.find("text_config") != nullptr ? config.section("text_config") : config;
 }
 
-void check_quantization(const Section& config) {
-  if (config.find("quantization_config") == nullptr) {
-    throw config.fail("quantization_config",
-                      "is missing: the weights are not quantized; supported: compressed-tensors FP8 "
-                      "(float-quantized), as llm-compressor's scheme FP8_DYNAMIC writes it");
-  }
-  const Section quantization = config.section("quantization_config");
-  quantization.require("quant_method", "compressed-tensors");
-  quantization.require("format", "float-quantized");
-  quantization.require_none("transform_config", "transforms of weights and activations are not supported");
-  if (const Json* sparsity = quantization.find("sparsity_config"); sparsity != nullptr && !sparsity->empty()) {
-    quantization.section("sparsity_config").require("format", "dense");
-  }
-  const Section groups = quantization.section("config_groups");
-  if (groups.object().empty()) throw quantization.fail("config_groups", "is empty; must hold the quantized layers");
-  // Which modules a group means is left to their tensors: those of the experts must be FP8, the router's must not.
-  for (const auto& [name, ignored] : groups.object().items()) check_group(groups.section(name));
+Quantization read_all_quantization(const Section& config, const Section& text, const std::filesystem::path& file) {
+  // transformers reads it from the whole configuration, else from the text's.
+  const Section& owner = config.find("quantization_config") != nullptr ? config : text;
+  const std::filesystem::path model_opt = file.parent_path() / "hf_quant_config.json";
+  if (!std::filesystem::exists(model_opt)) return read_quantization(owner, nullptr);
+  const Json json = read_object(model_opt, kMaxConfigBytes);
+  const Section section(json, model_opt.string() + ": ");
+  return read_quantization(owner, &section);
 }
 
 }  // namespace
@@ -174,21 +210,21 @@ Config read_config(const std::filesystem::path& file) {
   const Json json = read_object(file, kMaxConfigBytes);
   const Section config(json, file.string() + ": ");
   Config result;
-  result.architecture = &find_architecture(config);
-  check_quantization(config);
-  config.require("hidden_act", "silu");
-  Shape& shape = result.shape;
-  shape.experts = expert_count(config, *result.architecture);
-  shape.top_k = config.integer(result.architecture->top_k_key, 1, shape.experts);
-  shape.hidden = config.integer("hidden_size", 1, kMaxExtent);
-  shape.width = config.integer(result.architecture->width_key, 1, kMaxExtent);
-  if (const Json* renormalize = config.find("norm_topk_prob")) {
-    if (!renormalize->is_boolean()) throw config.fail("norm_topk_prob", "must be true or false");
-    result.renormalize = renormalize->get<bool>();
-  }
-  constexpr std::int64_t kMaxLayers = 65536;
-  result.layer_count = config.integer("num_hidden_layers", 1, kMaxLayers);
-  result.moe_layers = moe_layers(config, result.layer_count);
+  const Architecture& architecture = find_architecture(config);
+  const Section text = text_part(config);
+  result.architecture = &architecture;
+  result.quantization = read_all_quantization(config, text, file);
+
+  if (!architecture.moe_flag.empty()) text.require(architecture.moe_flag, true);
+  text.require("use_double_wide_mlp", false, false);  // Gemma 4: layers of two widths, which no published MoE has
+  Layer& outline = result.outline;
+  outline.shape = read_shape(text, architecture);
+  outline.epsilon = static_cast<float>(text.number_or("rms_norm_eps", static_cast<double>(outline.epsilon)));
+  if (!(outline.epsilon > 0) || outline.epsilon > 1) throw text.fail("rms_norm_eps", "must be above 0 and at most 1");
+  read_activation(text, architecture, outline);
+  read_router(text, architecture, outline.shape, outline.router);
+  result.layer_count = text.integer("num_hidden_layers", 1, kMaxLayers);
+  result.moe_layers = moe_layers(text, architecture, result.layer_count);
   return result;
 }
 

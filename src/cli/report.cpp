@@ -68,9 +68,10 @@ std::string as_text(const RunReport& report, bool colour) {
   const Shape& shape = report.shape;
   line("model", fmt::format("{}: {}, {} of {} layers with experts", report.directory, report.architecture,
                             report.moe_layer_count, report.layer_count));
-  line("layer", fmt::format("{} ({}): {} experts, {} for each token, hidden {}, expert width {}, {:.1f} MB",
+  line("layer", fmt::format("{} ({}): {} experts, {} for each token, hidden {}, expert width {}{}, {:.1f} MB",
                             report.layer_index, report.layer_name, shape.experts, shape.top_k, shape.hidden,
-                            shape.width, static_cast<double>(report.layer_bytes) / 1e6));
+                            shape.width, shape.shared_width > 0 ? fmt::format(", shared {}", shape.shared_width) : "",
+                            static_cast<double>(report.layer_bytes) / 1e6));
   line("scheme", report.scheme);
   line("tokens", fmt::format("{}, {}; {}", report.tokens, report.token_source, busy_experts(report.tokens_per_expert)));
   line("device", fmt::format("{}: {}", report.place, report.reason));
@@ -109,7 +110,11 @@ std::string as_json(const RunReport& report) {
         {"top_k", shape.top_k},
         {"hidden", shape.hidden},
         {"width", shape.width},
-        {"bytes", report.layer_bytes}}},
+        {"shared_width", shape.shared_width},
+        {"layout", report.layout},
+        {"bytes", report.layer_bytes},
+        {"disk_bytes", report.disk_bytes},
+        {"peak_bytes", report.peak_bytes}}},
       {"scheme", report.scheme},
       {"tokens", {{"count", report.tokens}, {"source", report.token_source}, {"per_expert", report.tokens_per_expert}}},
       {"seed", report.seed},

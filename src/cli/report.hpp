@@ -20,7 +20,10 @@ struct RunReport {
   int layer_index = 0;
   std::string layer_name;
   Shape shape;
-  std::uint64_t layer_bytes = 0;
+  std::uint64_t layer_bytes = 0;  ///< in memory
+  std::uint64_t disk_bytes = 0;
+  std::uint64_t peak_bytes = 0;  ///< of memory, while it was loaded
+  std::string layout;            ///< how the experts lie in the files
   std::string scheme;
 
   int tokens = 0;

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <memory>
@@ -7,10 +8,12 @@
 #include <string>
 
 #include "checkpoint/checkpoint.hpp"
+#include "checkpoint/layer_plan.hpp"
 #include "checkpoint/npy.hpp"
 #include "checkpoint/synth.hpp"
 #include "cli/activity.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/nearest.hpp"
 #include "cli/places.hpp"
 #include "cli/report.hpp"
 #include "cli/verbs.hpp"
@@ -25,6 +28,7 @@ struct RunOptions {
   std::string tokens = "8";
   std::string device = "auto";
   std::uint64_t seed = 1;
+  std::string activations;
   bool check = false;
   std::string out;
   bool json = false;
@@ -92,10 +96,30 @@ std::vector<std::string> suggestions(const RunOptions& options, const device::Pl
   return next;
 }
 
-Layer load(const checkpoint::Model& model, int index) {
+/// The layer as the headers promise it, with the activations that were asked for.
+checkpoint::LayerPlan plan(const RunOptions& options, const checkpoint::Model& model, int index) {
+  const std::vector<std::string> known{"bf16", "mxfp8"};
+  const std::string& asked = options.activations;
+  if (!asked.empty() && std::ranges::find(known, asked) == known.end()) {
+    throw Error(fmt::format("--activations {}: must be bf16 or mxfp8{}", asked, did_you_mean(asked, known)));
+  }
+  checkpoint::LayerPlan result =
+      checkpoint::plan_layer(model, index, {.mxfp4_inputs = asked == "mxfp8" ? InputScheme::mxfp8 : InputScheme::bf16});
+  if (!asked.empty() && result.layer.gate_up.scheme.weights != WeightScheme::mxfp4) {
+    throw Error(
+        fmt::format("--activations {}: the checkpoint says itself how activations are quantized; only MXFP4 "
+                    "leaves it open",
+                    asked));
+  }
+  return result;
+}
+
+Layer load(const checkpoint::LayerPlan& plan) {
+  fmt::print(stderr, "loading {}: {:.1f} MB to read, at most {:.1f} MB of memory for it\n", plan.layer.name,
+             static_cast<double>(plan.disk_bytes) / 1e6,
+             static_cast<double>(plan.memory_bytes + plan.buffer_bytes) / 1e6);
   Activity activity("loading the layer");
-  return checkpoint::load_layer(model, index,
-                                [&](std::uint64_t done, std::uint64_t total) { activity.update(done, total); });
+  return checkpoint::load_layer(plan, [&](std::uint64_t done, std::uint64_t total) { activity.update(done, total); });
 }
 
 /// Runs one layer and reports. Returns the exit code.
@@ -108,16 +132,20 @@ int run(const RunOptions& options) {
   report.layer_count = model.config.layer_count;
   report.moe_layer_count = static_cast<int>(model.config.moe_layers.size());
   report.layer_index = options.layer >= 0 ? options.layer : model.config.moe_layers.front();
-  report.shape = model.config.shape;
-  report.layer_bytes = checkpoint::layer_bytes(report.shape);
-  report.scheme = checkpoint::kScheme;
+  const checkpoint::LayerPlan planned = plan(options, model, report.layer_index);
+  report.layer_name = planned.layer.name;
+  report.shape = planned.layer.shape;
+  report.layer_bytes = planned.memory_bytes;
+  report.disk_bytes = planned.disk_bytes;
+  report.peak_bytes = planned.memory_bytes + planned.buffer_bytes;
+  report.layout = planned.layout;
+  report.scheme = checkpoint::describe_schemes(planned);
   report.seed = options.seed;
   report.device_asked = options.device;
   report.reason = chosen.reason;
 
   const Tokens tokens = get_tokens(options, report.shape.hidden, report.token_source);
-  const Layer layer = load(model, report.layer_index);
-  report.layer_name = layer.name;
+  const Layer layer = load(planned);
   report.tokens = tokens.count;
 
   const std::unique_ptr<engine::Engine> engine = make_engine(layer, chosen.place);
@@ -155,6 +183,8 @@ void add_run(CLI::App& program, int& exit_code) {
       ->capture_default_str();
   verb->add_option("--seed", options->seed, "of made-up tokens, and of the order of things on an emulated card")
       ->capture_default_str();
+  verb->add_option("--activations", options->activations,
+                   "how activations meet MXFP4 weights: bf16 (the default) or mxfp8");
   verb->add_flag("--check", options->check, "compare every stage with a double-precision reference and its bounds");
   verb->add_option("--out", options->out, "write the result to this .npy file: float32 [tokens, hidden]");
   verb->add_flag("--json", options->json, "report as one JSON object");
