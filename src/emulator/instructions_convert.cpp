@@ -1,14 +1,13 @@
 #include <cmath>
 #include <limits>
 
+#include "emulator/directed_rounding.hpp"
 #include "emulator/lanewise.hpp"
 #include "emulator/small_floats.hpp"
 
-/// PTX ISA, "Data Movement and Conversion Instructions: cvt".
+/// PTX ISA, "Data Movement and Conversion Instructions: cvt" between the scalar types.
 namespace moesaic::emulator {
 namespace {
-
-enum class Rounding : std::uint8_t { nearest, zero, down, up };
 
 /// A 16-bit float as it travels through registers, by format.
 struct F16 {
@@ -20,8 +19,12 @@ struct Bf16 {
 
 template <typename T>
 concept Small = std::same_as<T, F16> || std::same_as<T, Bf16>;
-template <typename T>
-concept Floating = std::floating_point<T> || Small<T>;
+
+/// The modifiers, a bit each.
+constexpr unsigned kFtz = 1;
+constexpr unsigned kSat = 2;
+constexpr unsigned kRelu = 4;
+constexpr unsigned kSatfinite = 8;
 
 template <typename T>
 T read(std::uint64_t bits) {
@@ -50,18 +53,6 @@ double value_of(T value) {
   if constexpr (!Small<T>) return static_cast<double>(value);
 }
 
-/// A finite double in an f32, rounded as asked.
-template <Rounding kRounding>
-float narrow(double value) {
-  const auto near = static_cast<float>(value);
-  if (kRounding == Rounding::nearest || std::isnan(near) || static_cast<double>(near) == value) return near;
-  const bool above = static_cast<double>(near) > value;
-  const bool wants_above = kRounding == Rounding::up || (kRounding == Rounding::zero && value < 0);
-  if (above == wants_above) return near;
-  return std::nextafter(near,
-                        wants_above ? std::numeric_limits<float>::infinity() : -std::numeric_limits<float>::infinity());
-}
-
 /// A 64-bit integer in a double, so that rounding once more to a shorter format is as good as rounding once.
 template <typename T>
 double odd_double(T value) {
@@ -70,28 +61,65 @@ double odd_double(T value) {
   const auto rest = static_cast<Whole>(value) - static_cast<Whole>(near);
   return to_odd(near, static_cast<double>(rest));
 }
+template <Rounding kRounding, typename T>
+double double_of_integer(T value) {
+  const auto near = static_cast<double>(value);
+  __extension__ using Whole = __int128;
+  const auto rest = static_cast<Whole>(value) - static_cast<Whole>(near);
+  return directed<kRounding>(near, static_cast<int>(rest > 0) - static_cast<int>(rest < 0));
+}
 
 template <typename To, Rounding kRounding>
 To encode(double value) {
-  static_assert(kRounding == Rounding::nearest || std::same_as<To, float>);
-  if constexpr (std::same_as<To, F16>) return F16{encode_f16(float_to_odd(value))};
-  if constexpr (std::same_as<To, Bf16>) return Bf16{encode_bf16(float_to_odd(value))};
+  if constexpr (std::same_as<To, F16>) return F16{encode_half<kRounding, encode_f16, decode_f16>(value)};
+  if constexpr (std::same_as<To, Bf16>) return Bf16{encode_half<kRounding, encode_bf16, decode_bf16>(value)};
   if constexpr (std::same_as<To, float>) return canonical(narrow<kRounding>(value));
   if constexpr (std::same_as<To, double>) return value;
 }
 
+/// .satfinite: infinity and what lies beyond the largest number become that.
+template <typename To>
+To finite(To value) {
+  if constexpr (std::same_as<To, F16>) return F16{finite_half(value.code, kInfinityF16)};
+  if constexpr (std::same_as<To, Bf16>) return Bf16{finite_half(value.code, kInfinityBf16)};
+  return value;
+}
+
 /// Any conversion to a floating-point type.
-template <typename To, typename From, Rounding kRounding>
+template <typename To, typename From, Rounding kRounding, unsigned kMods>
 To to_float(From from) {
   if constexpr (std::same_as<To, double> && std::integral<From>) {
-    return static_cast<double>(from);
-  } else if constexpr (std::integral<From>) {
-    return encode<To, kRounding>(odd_double(from));
-  } else if constexpr (std::same_as<To, float> && std::same_as<From, Bf16>) {
-    return decode_bf16(from.code);  // a shift: a NaN keeps its bits
+    const double value = double_of_integer<kRounding>(from);
+    return (kMods & kSat) != 0 ? saturated(value) : value;
   } else {
-    return encode<To, kRounding>(value_of(from));
+    double value = 0;
+    if constexpr (std::integral<From>) {
+      value = odd_double(from);
+    } else {
+      value = value_of(from);
+      if constexpr ((kMods & kFtz) != 0 && std::same_as<From, float>) value = static_cast<double>(flush(from));
+    }
+    if constexpr ((kMods & kSat) != 0) value = saturated(value);
+    if constexpr ((kMods & kRelu) != 0) value = value > 0 || std::isnan(value) ? value : 0;
+    To result = encode<To, kRounding>(value);
+    if constexpr ((kMods & kFtz) != 0 && std::same_as<To, float>) result = flush(result);
+    if constexpr ((kMods & kSatfinite) != 0) result = finite(result);
+    return result;
   }
+}
+
+/// f32 of bf16 is a shift: a NaN keeps its bits.
+template <bool kFtz>
+float widen_bf16(Bf16 from) {
+  const float value = decode_bf16(from.code);
+  return kFtz ? flush(value) : value;
+}
+/// f64 of f32 and f16: a NaN keeps the bits of its fraction and becomes quiet.
+template <unsigned kMods>
+double widen(float from) {
+  if constexpr ((kMods & kSat) != 0) return saturated(static_cast<double>(from));
+  if constexpr ((kMods & kFtz) != 0) from = flush(from);
+  return static_cast<double>(from);
 }
 
 template <Rounding kRounding>
@@ -122,10 +150,19 @@ To to_integer(From from) {
   if (value >= std::ldexp(1.0, std::numeric_limits<To>::digits)) return std::numeric_limits<To>::max();
   return static_cast<To>(value);
 }
-
 template <typename To, Rounding kRounding>
 To to_integer_ftz(float from) {
   return to_integer<To, float, kRounding>(flush(from));
+}
+
+/// A whole number of the same type.
+template <typename T, Rounding kRounding, unsigned kMods>
+T to_whole(T from) {
+  double value = value_of(from);
+  if constexpr ((kMods & kFtz) != 0) value = static_cast<double>(flush(static_cast<float>(value)));
+  value = whole<kRounding>(value);
+  if constexpr ((kMods & kSat) != 0) value = saturated(value);
+  return encode<T, Rounding::nearest>(value);
 }
 
 template <typename To, typename From>
@@ -138,18 +175,13 @@ To clamp(From from) {
   if (std::cmp_greater(from, std::numeric_limits<To>::max())) return std::numeric_limits<To>::max();
   return static_cast<To>(from);
 }
-template <Rounding kRounding>
-float whole32(float value) {
-  return canonical(static_cast<float>(whole<kRounding>(static_cast<double>(value))));
-}
-float saturated(float value) {
-  return std::isnan(value) ? 0.0F : std::fmin(std::fmax(value, 0.0F), 1.0F);
-}
-float flushed(float value) {
-  return canonical(flush(value));
-}
-double widen_ftz(float value) {
-  return static_cast<double>(flush(value));
+template <typename T, unsigned kMods>
+T same(T from) {
+  if constexpr (kMods == 0) {
+    return from;
+  } else {
+    return to_float<T, T, Rounding::nearest, kMods>(from);
+  }
 }
 
 template <auto kFunction, typename To, typename From>
@@ -164,90 +196,159 @@ Flow convert(Warp& warp, const Instruction& instruction, Lanes active) {
   return convert_with<kFunction>(kFunction, warp, instruction, active);
 }
 
-// Packed forms: the first source goes to the upper half.
-template <std::uint16_t (*kEncode)(float)>
-std::uint32_t pack_16(float high, float low) {
-  return std::uint32_t{kEncode(high)} << 16 | kEncode(low);
-}
-template <std::uint16_t (*kEncode)(float)>
-std::uint32_t pack_16_relu(float high, float low) {
-  const auto relu = [](float x) { return x < 0 ? 0.0F : x; };
-  return std::uint32_t{kEncode(relu(high))} << 16 | kEncode(relu(low));
-}
-std::uint16_t e4m3x2(float high, float low) {
-  return static_cast<std::uint16_t>(encode_e4m3(high) << 8 | encode_e4m3(low));
-}
-std::uint16_t e4m3x2_of_f16x2(std::uint32_t pair) {
-  return e4m3x2(decode_f16(static_cast<std::uint16_t>(pair >> 16)), decode_f16(static_cast<std::uint16_t>(pair)));
-}
-std::uint32_t f16x2_of_e4m3x2(std::uint16_t pair) {
-  return std::uint32_t{encode_f16(decode_e4m3(static_cast<std::uint8_t>(pair >> 8)))} << 16 |
-         encode_f16(decode_e4m3(static_cast<std::uint8_t>(pair)));
-}
-
 struct Adder {
   InstructionTable& table;
 
-  void add(const std::string& name, Handler handler) { table.add("cvt" + name, "d s", Class::conversion, handler); }
+  void add(const std::string& name, Handler handler) const {
+    table.add("cvt" + name, "d s", Class::conversion, handler);
+  }
 
+  // Between integers; .sat is only legal where something can be out of range.
   template <typename To, typename From>
-  void between_integers(const std::string& to, const std::string& from) {
+  void between_integers(const std::string& to, const std::string& from) const {
     add("." + to + "." + from, convert<resize<To, From>>);
-    add(".sat." + to + "." + from, convert<clamp<To, From>>);
+    constexpr bool kHolds = std::cmp_less_equal(std::numeric_limits<To>::min(), std::numeric_limits<From>::min()) &&
+                            std::cmp_greater_equal(std::numeric_limits<To>::max(), std::numeric_limits<From>::max());
+    if constexpr (!kHolds) add(".sat." + to + "." + from, convert<clamp<To, From>>);
   }
-  template <typename To>
-  void integer(const std::string& to) {
-    between_integers<To, std::uint8_t>(to, "u8");
-    between_integers<To, std::int8_t>(to, "s8");
-    between_integers<To, std::uint16_t>(to, "u16");
-    between_integers<To, std::int16_t>(to, "s16");
-    between_integers<To, std::uint32_t>(to, "u32");
-    between_integers<To, std::int32_t>(to, "s32");
-    between_integers<To, std::uint64_t>(to, "u64");
-    between_integers<To, std::int64_t>(to, "s64");
-    from_float<To, F16>(to, "f16");
-    from_float<To, Bf16>(to, "bf16");
-    from_float<To, float>(to, "f32");
-    from_flushed_float<To>(to);
-    from_float<To, double>(to, "f64");
-    float_from<To>(to);
-  }
+
+  // From a floating-point type to an integer; .sat changes nothing.
   template <typename To, typename From>
-  void from_float(const std::string& to, const std::string& from) {
-    const std::string types = "[.sat]." + to + "." + from;
+  void whole_of(const std::string& to, const std::string& from) const {
+    const std::string types = (std::same_as<From, Bf16> ? "." : "[.sat].") + to + "." + from;
     add(".rni" + types, convert<to_integer<To, From, Rounding::nearest>>);
     add(".rzi" + types, convert<to_integer<To, From, Rounding::zero>>);
     add(".rmi" + types, convert<to_integer<To, From, Rounding::down>>);
     add(".rpi" + types, convert<to_integer<To, From, Rounding::up>>);
   }
   template <typename To>
-  void from_flushed_float(const std::string& to) {
+  void whole_of_flushed(const std::string& to) const {
     const std::string types = ".ftz[.sat]." + to + ".f32";
     add(".rni" + types, convert<to_integer_ftz<To, Rounding::nearest>>);
     add(".rzi" + types, convert<to_integer_ftz<To, Rounding::zero>>);
     add(".rmi" + types, convert<to_integer_ftz<To, Rounding::down>>);
     add(".rpi" + types, convert<to_integer_ftz<To, Rounding::up>>);
   }
-  template <typename From>
-  void float_from(const std::string& from) {
-    add(".rn.f16." + from, convert<to_float<F16, From, Rounding::nearest>>);
-    add(".rn.bf16." + from, convert<to_float<Bf16, From, Rounding::nearest>>);
-    add(".rn.f64." + from, convert<to_float<double, From, Rounding::nearest>>);
-    float32_from<From>(from);
+
+  // To a floating-point type in four directions.
+  template <typename To, typename From, unsigned kMods>
+  void rounded(const std::string& mods, const std::string& types) const {
+    add(".rn" + mods + types, convert<to_float<To, From, Rounding::nearest, kMods>>);
+    add(".rz" + mods + types, convert<to_float<To, From, Rounding::zero, kMods>>);
+    add(".rm" + mods + types, convert<to_float<To, From, Rounding::down, kMods>>);
+    add(".rp" + mods + types, convert<to_float<To, From, Rounding::up, kMods>>);
   }
-  template <typename From>
-  void float32_from(const std::string& from) {
-    add(".rn.f32." + from, convert<to_float<float, From, Rounding::nearest>>);
-    add(".rz.f32." + from, convert<to_float<float, From, Rounding::zero>>);
-    add(".rm.f32." + from, convert<to_float<float, From, Rounding::down>>);
-    add(".rp.f32." + from, convert<to_float<float, From, Rounding::up>>);
+  template <typename To, typename From>
+  void rounded_with_sat(const std::string& types) const {
+    rounded<To, From, 0>("", types);
+    rounded<To, From, kSat>(".sat", types);
+  }
+  template <typename To, typename From>
+  void rounded_with_ftz(const std::string& types) const {
+    rounded_with_sat<To, From>(types);
+    rounded<To, From, kFtz>(".ftz", types);
+    rounded<To, From, kFtz | kSat>(".ftz.sat", types);
+  }
+
+  template <typename T, unsigned kMods>
+  void whole_same(const std::string& mods, const std::string& types) const {
+    add(".rni" + mods + types, convert<to_whole<T, Rounding::nearest, kMods>>);
+    add(".rzi" + mods + types, convert<to_whole<T, Rounding::zero, kMods>>);
+    add(".rmi" + mods + types, convert<to_whole<T, Rounding::down, kMods>>);
+    add(".rpi" + mods + types, convert<to_whole<T, Rounding::up, kMods>>);
+  }
+
+  template <typename T>
+  void integer(const std::string& type) const {
+    between_integers<T, std::uint8_t>(type, "u8");
+    between_integers<T, std::int8_t>(type, "s8");
+    between_integers<T, std::uint16_t>(type, "u16");
+    between_integers<T, std::int16_t>(type, "s16");
+    between_integers<T, std::uint32_t>(type, "u32");
+    between_integers<T, std::int32_t>(type, "s32");
+    between_integers<T, std::uint64_t>(type, "u64");
+    between_integers<T, std::int64_t>(type, "s64");
+    whole_of<T, F16>(type, "f16");
+    whole_of<T, float>(type, "f32");
+    whole_of_flushed<T>(type);
+    whole_of<T, double>(type, "f64");
+    rounded_with_sat<F16, T>(".f16." + type);
+    rounded_with_sat<double, T>(".f64." + type);
+    rounded_with_ftz<float, T>(".f32." + type);
+    if constexpr (sizeof(T) > 1) {
+      whole_of<T, Bf16>(type, "bf16");
+      rounded<Bf16, T, 0>("", ".bf16." + type);
+    }
+  }
+
+  /// f32 to f16 and bf16: only .rn and .rz have .relu and .satfinite.
+  template <typename To>
+  void half_of_float(const std::string& types) const {
+    rounded<To, float, 0>("", types);
+    rounded<To, float, kFtz>(".ftz", types);
+    add(".rn.relu" + types, convert<to_float<To, float, Rounding::nearest, kRelu>>);
+    add(".rz.relu" + types, convert<to_float<To, float, Rounding::zero, kRelu>>);
+    add(".rn.satfinite" + types, convert<to_float<To, float, Rounding::nearest, kSatfinite>>);
+    add(".rz.satfinite" + types, convert<to_float<To, float, Rounding::zero, kSatfinite>>);
+    add(".rn.satfinite.relu" + types, convert<to_float<To, float, Rounding::nearest, kRelu | kSatfinite>>);
+    add(".rz.satfinite.relu" + types, convert<to_float<To, float, Rounding::zero, kRelu | kSatfinite>>);
+  }
+
+  void between_floats() const {
+    half_of_float<F16>(".f16.f32");
+    rounded<F16, float, kSat>(".sat", ".f16.f32");
+    rounded<F16, float, kFtz | kSat>(".ftz.sat", ".f16.f32");
+    half_of_float<Bf16>(".bf16.f32");
+    rounded_with_sat<F16, double>(".f16.f64");
+    rounded<Bf16, double, 0>("", ".bf16.f64");
+    rounded_with_ftz<float, double>(".f32.f64");
+    rounded<F16, Bf16, 0>("", ".f16.bf16");
+    rounded<Bf16, F16, 0>("", ".bf16.f16");
+    add(".f16.bf16", convert<to_float<F16, Bf16, Rounding::nearest, 0>>);
+    add(".bf16.f16", convert<to_float<Bf16, F16, Rounding::nearest, 0>>);
+    add(".f32.f16", convert<to_float<float, F16, Rounding::nearest, 0>>);
+    add(".ftz.f32.f16", convert<to_float<float, F16, Rounding::nearest, 0>>);
+    add("[.ftz].sat.f32.f16", convert<to_float<float, F16, Rounding::nearest, kSat>>);
+    add(".f32.bf16", convert<widen_bf16<false>>);
+    add("(.rn|.rz|.rm|.rp).f32.bf16", convert<widen_bf16<false>>);
+    add(".ftz.f32.bf16", convert<widen_bf16<true>>);
+    add("(.rn|.rz|.rm|.rp).ftz.f32.bf16", convert<widen_bf16<true>>);
+    add(".f64.f16", convert<to_float<double, F16, Rounding::nearest, 0>>);
+    add(".sat.f64.f16", convert<to_float<double, F16, Rounding::nearest, kSat>>);
+    add(".f64.bf16", convert<to_float<double, Bf16, Rounding::nearest, 0>>);
+    add("(.rn|.rz|.rm|.rp).f64.bf16", convert<to_float<double, Bf16, Rounding::nearest, 0>>);
+    add(".f64.f32", convert<widen<0>>);
+    add(".sat.f64.f32", convert<widen<kSat>>);
+    add(".ftz.f64.f32", convert<widen<kFtz>>);
+    add(".ftz.sat.f64.f32", convert<widen<kFtz | kSat>>);
+  }
+
+  void to_the_same_type() const {
+    add(".f16.f16", convert<same<F16, 0>>);
+    add(".sat.f16.f16", convert<same<F16, kSat>>);
+    add(".bf16.bf16", convert<same<Bf16, 0>>);
+    add(".f32.f32", convert<same<float, 0>>);
+    add(".sat.f32.f32", convert<same<float, kSat>>);
+    add(".ftz.f32.f32", convert<same<float, kFtz>>);
+    add(".ftz.sat.f32.f32", convert<same<float, kFtz | kSat>>);
+    add(".f64.f64", convert<same<double, 0>>);
+    add(".sat.f64.f64", convert<same<double, kSat>>);
+    whole_same<F16, 0>("", ".f16.f16");
+    whole_same<F16, kSat>(".sat", ".f16.f16");
+    whole_same<Bf16, 0>("", ".bf16.bf16");
+    whole_same<float, 0>("", ".f32.f32");
+    whole_same<float, kSat>(".sat", ".f32.f32");
+    whole_same<float, kFtz>(".ftz", ".f32.f32");
+    whole_same<float, kFtz | kSat>(".ftz.sat", ".f32.f32");
+    whole_same<double, 0>("", ".f64.f64");
+    whole_same<double, kSat>(".sat", ".f64.f64");
   }
 };
 
 }  // namespace
 
 void add_conversion_rows(InstructionTable& table) {
-  Adder to{table};
+  const Adder to{table};
   to.integer<std::uint8_t>("u8");
   to.integer<std::int8_t>("s8");
   to.integer<std::uint16_t>("u16");
@@ -256,29 +357,8 @@ void add_conversion_rows(InstructionTable& table) {
   to.integer<std::int32_t>("s32");
   to.integer<std::uint64_t>("u64");
   to.integer<std::int64_t>("s64");
-  to.add(".f32.f16", convert<to_float<float, F16, Rounding::nearest>>);
-  to.add(".f32.bf16", convert<to_float<float, Bf16, Rounding::nearest>>);
-  to.add(".f64.f16", convert<to_float<double, F16, Rounding::nearest>>);
-  to.add(".f64.f32", convert<to_float<double, float, Rounding::nearest>>);
-  to.add(".ftz.f64.f32", convert<widen_ftz>);
-  to.add(".rn.f16.f32", convert<to_float<F16, float, Rounding::nearest>>);
-  to.add(".rn.bf16.f32", convert<to_float<Bf16, float, Rounding::nearest>>);
-  to.add(".rn.f16.f64", convert<to_float<F16, double, Rounding::nearest>>);
-  to.add(".rn.bf16.f16", convert<to_float<Bf16, F16, Rounding::nearest>>);
-  to.float32_from<double>("f64");
-  to.add(".rni.f32.f32", convert<whole32<Rounding::nearest>>);
-  to.add(".rzi.f32.f32", convert<whole32<Rounding::zero>>);
-  to.add(".rmi.f32.f32", convert<whole32<Rounding::down>>);
-  to.add(".rpi.f32.f32", convert<whole32<Rounding::up>>);
-  to.add(".sat.f32.f32", convert<saturated>);
-  to.add(".ftz.f32.f32", convert<flushed>);
-  table.add("cvt.rn.f16x2.f32", "d s s", Class::conversion, lanewise<pack_16<encode_f16>>);
-  table.add("cvt.rn.bf16x2.f32", "d s s", Class::conversion, lanewise<pack_16<encode_bf16>>);
-  table.add("cvt.rn.relu.f16x2.f32", "d s s", Class::conversion, lanewise<pack_16_relu<encode_f16>>);
-  table.add("cvt.rn.relu.bf16x2.f32", "d s s", Class::conversion, lanewise<pack_16_relu<encode_bf16>>);
-  table.add("cvt.rn.satfinite.e4m3x2.f32", "d s s", Class::conversion, lanewise<e4m3x2>);
-  table.add("cvt.rn.satfinite.e4m3x2.f16x2", "d s", Class::conversion, lanewise<e4m3x2_of_f16x2>);
-  table.add("cvt.rn.f16x2.e4m3x2", "d s", Class::conversion, lanewise<f16x2_of_e4m3x2>);
+  to.between_floats();
+  to.to_the_same_type();
 }
 
 }  // namespace moesaic::emulator

@@ -1,58 +1,101 @@
 #include <cmath>
 
+#include "emulator/directed_rounding.hpp"
 #include "emulator/lanewise.hpp"
 #include "emulator/small_floats.hpp"
 
-/// PTX ISA, "Floating-Point Instructions". Rounding is to nearest even. Approximate functions are correctly rounded
-/// from double here: the ISA bounds their error and leaves the bits open.
+/// PTX ISA, "Floating-Point Instructions": those that are rounded correctly, and those that round nothing.
 namespace moesaic::emulator {
 namespace {
 
-/// The modifiers that follow an operation on f32.
+/// The modifiers that follow the rounding of an operation on f32.
 enum class Mode : std::uint8_t { plain, ftz, sat, ftz_sat };
+
+constexpr bool flushes(Mode mode) {
+  return mode == Mode::ftz || mode == Mode::ftz_sat;
+}
 
 template <Mode kMode>
 float into(float value) {
-  return kMode == Mode::ftz || kMode == Mode::ftz_sat ? flush(value) : value;
+  return flushes(kMode) ? flush(value) : value;
 }
 template <Mode kMode>
 float out_of(float value) {
   value = into<kMode>(value);
-  if constexpr (kMode == Mode::sat || kMode == Mode::ftz_sat) {
-    // Saturation takes NaN to +0.
-    return std::isnan(value) ? 0.0F : std::fmin(std::fmax(value, 0.0F), 1.0F);
-  }
+  if constexpr (kMode == Mode::sat || kMode == Mode::ftz_sat) return saturated(value);
   return canonical(value);
 }
 
-template <Mode kMode>
+template <Mode kMode, Rounding kRounding>
 float add(float a, float b) {
-  return out_of<kMode>(into<kMode>(a) + into<kMode>(b));
+  return out_of<kMode>(add_rounded<kRounding>(into<kMode>(a), into<kMode>(b)));
 }
-template <Mode kMode>
+template <Mode kMode, Rounding kRounding>
 float sub(float a, float b) {
-  return out_of<kMode>(into<kMode>(a) - into<kMode>(b));
+  return out_of<kMode>(add_rounded<kRounding>(into<kMode>(a), -into<kMode>(b)));
 }
-template <Mode kMode>
+template <Mode kMode, Rounding kRounding>
 float mul(float a, float b) {
-  return out_of<kMode>(into<kMode>(a) * into<kMode>(b));
+  return out_of<kMode>(mul_rounded<kRounding>(into<kMode>(a), into<kMode>(b)));
 }
-template <Mode kMode>
+template <Mode kMode, Rounding kRounding>
 float fma(float a, float b, float c) {
-  return out_of<kMode>(std::fma(into<kMode>(a), into<kMode>(b), into<kMode>(c)));
+  return out_of<kMode>(fma_rounded<kRounding>(into<kMode>(a), into<kMode>(b), into<kMode>(c)));
 }
-template <Mode kMode>
+template <Mode kMode, Rounding kRounding>
 float div(float a, float b) {
-  return out_of<kMode>(into<kMode>(a) / into<kMode>(b));
+  return out_of<kMode>(div_rounded<kRounding>(into<kMode>(a), into<kMode>(b)));
 }
-template <Mode kMode>
+template <Mode kMode, Rounding kRounding>
 float rcp(float a) {
-  return out_of<kMode>(1.0F / into<kMode>(a));
+  return div<kMode, kRounding>(1.0F, a);
 }
-template <Mode kMode>
+template <Mode kMode, Rounding kRounding>
 float square_root(float a) {
-  return out_of<kMode>(std::sqrt(into<kMode>(a)));
+  return out_of<kMode>(sqrt_rounded<kRounding>(into<kMode>(a)));
 }
+
+template <Rounding kRounding>
+double add64(double a, double b) {
+  return canonical64(add_rounded<kRounding>(a, b), a, b);
+}
+template <Rounding kRounding>
+double sub64(double a, double b) {
+  return canonical64(add_rounded<kRounding>(a, -b), a, b);
+}
+template <Rounding kRounding>
+double mul64(double a, double b) {
+  return canonical64(mul_rounded<kRounding>(a, b), a, b);
+}
+template <Rounding kRounding>
+double fma64(double a, double b, double c) {
+  return canonical64(fma_rounded<kRounding>(a, b, c), a, b, c);
+}
+template <Rounding kRounding>
+double div64(double a, double b) {
+  return canonical64(div_rounded<kRounding>(a, b), a, b);
+}
+template <Rounding kRounding>
+double rcp64(double a) {
+  return div64<kRounding>(1.0, a);
+}
+template <Rounding kRounding>
+double root64(double a) {
+  return canonical64(sqrt_rounded<kRounding>(a), a);
+}
+
+/// A function of f32 on both halves of 64-bit values.
+template <float (*kFunction)(float, float)>
+std::uint64_t two(std::uint64_t a, std::uint64_t b) {
+  return to_bits(kFunction(from_bits<float>(a >> 32), from_bits<float>(b >> 32))) << 32 |
+         to_bits(kFunction(from_bits<float>(a), from_bits<float>(b)));
+}
+template <float (*kFunction)(float, float, float)>
+std::uint64_t two_fused(std::uint64_t a, std::uint64_t b, std::uint64_t c) {
+  return to_bits(kFunction(from_bits<float>(a >> 32), from_bits<float>(b >> 32), from_bits<float>(c >> 32))) << 32 |
+         to_bits(kFunction(from_bits<float>(a), from_bits<float>(b), from_bits<float>(c)));
+}
+
 template <Mode kMode>
 float negated(float a) {
   return -into<kMode>(a);
@@ -61,129 +104,112 @@ template <Mode kMode>
 float absolute(float a) {
   return std::fabs(into<kMode>(a));
 }
-
-/// The lesser or greater of two, -0 below +0; of a number and NaN the number, unless kNan.
-template <typename T, bool kGreater, bool kNan>
-T extreme(T a, T b) {
-  if (std::isnan(a) || std::isnan(b)) {
-    const bool none = std::isnan(a) && std::isnan(b);
-    if (kNan || none) return std::numeric_limits<T>::quiet_NaN();
-    return std::isnan(a) ? b : a;
-  }
-  if (a == b) return std::signbit(a) != kGreater ? a : b;
-  return (a > b) == kGreater ? a : b;
+double negated64(double a) {
+  return -a;
 }
-template <Mode kMode, bool kNan>
-float minimum(float a, float b) {
-  return canonical(extreme<float, false, kNan>(into<kMode>(a), into<kMode>(b)));
+double absolute64(double a) {
+  return std::fabs(a);
 }
-template <Mode kMode, bool kNan>
-float maximum(float a, float b) {
-  return canonical(extreme<float, true, kNan>(into<kMode>(a), into<kMode>(b)));
-}
-
-template <Mode kMode, double (*kFunction)(double)>
-float approximate(float a) {
-  return out_of<kMode>(static_cast<float>(kFunction(static_cast<double>(into<kMode>(a)))));
-}
-double reciprocal(double a) {
-  return 1 / a;
-}
-double reciprocal_root(double a) {
-  return 1 / std::sqrt(a);
-}
-
 float copy_sign(float sign, float value) {
   return std::copysign(value, sign);
 }
 double copy_sign64(double sign, double value) {
   return std::copysign(value, sign);
 }
-double add64(double a, double b) {
-  return a + b;
-}
-double sub64(double a, double b) {
-  return a - b;
-}
-double mul64(double a, double b) {
-  return a * b;
-}
-double fma64(double a, double b, double c) {
-  return std::fma(a, b, c);
-}
-double div64(double a, double b) {
-  return a / b;
-}
-double root64(double a) {
-  return std::sqrt(a);
-}
-double neg64(double a) {
-  return -a;
-}
-double abs64(double a) {
-  return std::fabs(a);
+
+template <typename T, auto kHolds>
+Flow test(Warp& warp, const Instruction& instruction, Lanes active) {
+  const std::uint64_t* in = warp.in(instruction.operands[1]);
+  Lanes yes = 0;
+  for_lanes(active, [&](int lane) { yes |= Lanes{kHolds(std::fpclassify(from_bits<T>(in[lane])))} << lane; });
+  warp.set_predicate(instruction.operands[0], active, yes);
+  return Flow::next;
 }
 
-template <Mode kMode>
-void add_rounded(InstructionTable& table, const std::string& suffix) {
-  const auto row = [&](const std::string& name, const char* operands, Handler handler) {
-    table.add(name + suffix, operands, Class::floating, handler);
-  };
-  row("add[.rn]", "d s s", lanewise<add<kMode>>);
-  row("sub[.rn]", "d s s", lanewise<sub<kMode>>);
-  row("mul[.rn]", "d s s", lanewise<mul<kMode>>);
-  row("fma.rn", "d s s s", lanewise<fma<kMode>>);
-  row("mad.rn", "d s s s", lanewise<fma<kMode>>);
-}
+struct Adder {
+  InstructionTable& table;
 
-template <Mode kMode>
-void add_others(InstructionTable& table, const std::string& suffix) {
-  const auto row = [&](const std::string& name, const char* operands, Handler handler) {
-    table.add(name + suffix, operands, Class::floating, handler);
-  };
-  row("div.rn", "d s s", lanewise<div<kMode>>);
-  row("div.(full|approx)", "d s s", lanewise<div<kMode>>);
-  row("rcp.rn", "d s", lanewise<rcp<kMode>>);
-  row("sqrt.rn", "d s", lanewise<square_root<kMode>>);
-  row("neg", "d s", lanewise<negated<kMode>>);
-  row("abs", "d s", lanewise<absolute<kMode>>);
-  row("min", "d s s", lanewise<minimum<kMode, false>>);
-  row("max", "d s s", lanewise<maximum<kMode, false>>);
-  const std::string with_nan = suffix.substr(0, suffix.find(".f32")) + ".NaN.f32";
-  table.add("min" + with_nan, "d s s", Class::floating, lanewise<minimum<kMode, true>>);
-  table.add("max" + with_nan, "d s s", Class::floating, lanewise<maximum<kMode, true>>);
-  row("rcp.approx", "d s", lanewise<approximate<kMode, reciprocal>>);
-  row("sqrt.approx", "d s", lanewise<approximate<kMode, std::sqrt>>);
-  row("rsqrt.approx", "d s", lanewise<approximate<kMode, reciprocal_root>>);
-  row("ex2.approx", "d s", lanewise<approximate<kMode, std::exp2>>);
-  row("lg2.approx", "d s", lanewise<approximate<kMode, std::log2>>);
-  row("sin.approx", "d s", lanewise<approximate<kMode, std::sin>>);
-  row("cos.approx", "d s", lanewise<approximate<kMode, std::cos>>);
-  row("tanh.approx", "d s", lanewise<approximate<kMode, std::tanh>>);
-}
+  void add(const std::string& name, const char* operands, Handler handler) const {
+    table.add(name, operands, Class::floating, handler);
+  }
+
+  template <Mode kMode, Rounding kRounding>
+  void sums(const std::string& rounding, const std::string& suffix) const {
+    // Sums and products without a rounding are rounded to nearest; only ptxas may make an fma of them.
+    const std::string plain = kRounding == Rounding::nearest ? "[.rn]" : rounding;
+    add("add" + plain + suffix, "d s s", lanewise<emulator::add<kMode, kRounding>>);
+    add("sub" + plain + suffix, "d s s", lanewise<sub<kMode, kRounding>>);
+    add("mul" + plain + suffix, "d s s", lanewise<mul<kMode, kRounding>>);
+    add("(fma|mad)" + rounding + suffix, "d s s s", lanewise<fma<kMode, kRounding>>);
+  }
+  template <Mode kMode, Rounding kRounding>
+  void quotients(const std::string& rounding, const std::string& suffix) const {
+    add("div" + rounding + suffix, "d s s", lanewise<div<kMode, kRounding>>);
+    add("rcp" + rounding + suffix, "d s", lanewise<rcp<kMode, kRounding>>);
+    add("sqrt" + rounding + suffix, "d s", lanewise<square_root<kMode, kRounding>>);
+  }
+  template <Mode kMode, Rounding kRounding>
+  void pairs(const std::string& rounding, const std::string& suffix) const {
+    const std::string plain = kRounding == Rounding::nearest ? "[.rn]" : rounding;
+    add("add" + plain + suffix, "d s s", lanewise<two<emulator::add<kMode, kRounding>>>);
+    add("sub" + plain + suffix, "d s s", lanewise<two<sub<kMode, kRounding>>>);
+    add("mul" + plain + suffix, "d s s", lanewise<two<mul<kMode, kRounding>>>);
+    add("fma" + rounding + suffix, "d s s s", lanewise<two_fused<fma<kMode, kRounding>>>);
+  }
+  template <Rounding kRounding>
+  void doubles(const std::string& rounding) const {
+    const std::string plain = kRounding == Rounding::nearest ? "[.rn]" : rounding;
+    add("add" + plain + ".f64", "d s s", lanewise<add64<kRounding>>);
+    add("sub" + plain + ".f64", "d s s", lanewise<sub64<kRounding>>);
+    add("mul" + plain + ".f64", "d s s", lanewise<mul64<kRounding>>);
+    add("(fma|mad)" + rounding + ".f64", "d s s s", lanewise<fma64<kRounding>>);
+    add("div" + rounding + ".f64", "d s s", lanewise<div64<kRounding>>);
+    add("rcp" + rounding + ".f64", "d s", lanewise<rcp64<kRounding>>);
+    add("sqrt" + rounding + ".f64", "d s", lanewise<root64<kRounding>>);
+  }
+  template <Rounding kRounding>
+  void rounded(const std::string& rounding) const {
+    sums<Mode::plain, kRounding>(rounding, ".f32");
+    sums<Mode::ftz, kRounding>(rounding, ".ftz.f32");
+    sums<Mode::sat, kRounding>(rounding, ".sat.f32");
+    sums<Mode::ftz_sat, kRounding>(rounding, ".ftz.sat.f32");
+    quotients<Mode::plain, kRounding>(rounding, ".f32");
+    quotients<Mode::ftz, kRounding>(rounding, ".ftz.f32");
+    doubles<kRounding>(rounding);
+    const InstructionTable::Section blackwell(table, Target::sm_100, Proof::independent);
+    pairs<Mode::plain, kRounding>(rounding, ".f32x2");
+    pairs<Mode::ftz, kRounding>(rounding, ".ftz.f32x2");
+  }
+  template <typename T>
+  void tests(const std::string& type) const {
+    add("testp.finite" + type, "p s", test<T, [](int kind) { return kind != FP_INFINITE && kind != FP_NAN; }>);
+    add("testp.infinite" + type, "p s", test<T, [](int kind) { return kind == FP_INFINITE; }>);
+    add("testp.number" + type, "p s", test<T, [](int kind) { return kind != FP_NAN; }>);
+    add("testp.notanumber" + type, "p s", test<T, [](int kind) { return kind == FP_NAN; }>);
+    // Zero counts as normal: PTX ISA, testp.
+    add("testp.normal" + type, "p s", test<T, [](int kind) { return kind == FP_NORMAL || kind == FP_ZERO; }>);
+    add("testp.subnormal" + type, "p s", test<T, [](int kind) { return kind == FP_SUBNORMAL; }>);
+  }
+};
 
 }  // namespace
 
 void add_float_rows(InstructionTable& table) {
-  add_rounded<Mode::plain>(table, ".f32");
-  add_rounded<Mode::ftz>(table, ".ftz.f32");
-  add_rounded<Mode::sat>(table, ".sat.f32");
-  add_rounded<Mode::ftz_sat>(table, ".ftz.sat.f32");
-  add_others<Mode::plain>(table, ".f32");
-  add_others<Mode::ftz>(table, ".ftz.f32");
-  table.add("copysign.f32", "d s s", Class::floating, lanewise<copy_sign>);
-  table.add("copysign.f64", "d s s", Class::floating, lanewise<copy_sign64>);
-  table.add("add[.rn].f64", "d s s", Class::floating, lanewise<add64>);
-  table.add("sub[.rn].f64", "d s s", Class::floating, lanewise<sub64>);
-  table.add("mul[.rn].f64", "d s s", Class::floating, lanewise<mul64>);
-  table.add("(fma|mad).rn.f64", "d s s s", Class::floating, lanewise<fma64>);
-  table.add("div.rn.f64", "d s s", Class::floating, lanewise<div64>);
-  table.add("sqrt.rn.f64", "d s", Class::floating, lanewise<root64>);
-  table.add("rcp.rn.f64", "d s", Class::floating, lanewise<reciprocal>);
-  table.add("neg.f64", "d s", Class::floating, lanewise<neg64>);
-  table.add("abs.f64", "d s", Class::floating, lanewise<abs64>);
-  table.add("min.f64", "d s s", Class::floating, lanewise<extreme<double, false, false>>);
-  table.add("max.f64", "d s s", Class::floating, lanewise<extreme<double, true, false>>);
+  const Adder to{table};
+  to.rounded<Rounding::nearest>(".rn");
+  to.rounded<Rounding::zero>(".rz");
+  to.rounded<Rounding::down>(".rm");
+  to.rounded<Rounding::up>(".rp");
+  to.add("neg.f32", "d s", lanewise<negated<Mode::plain>>);
+  to.add("neg.ftz.f32", "d s", lanewise<negated<Mode::ftz>>);
+  to.add("abs.f32", "d s", lanewise<absolute<Mode::plain>>);
+  to.add("abs.ftz.f32", "d s", lanewise<absolute<Mode::ftz>>);
+  to.add("neg.f64", "d s", lanewise<negated64>);
+  to.add("abs.f64", "d s", lanewise<absolute64>);
+  to.add("copysign.f32", "d s s", lanewise<copy_sign>);
+  to.add("copysign.f64", "d s s", lanewise<copy_sign64>);
+  to.tests<float>(".f32");
+  to.tests<double>(".f64");
 }
 
 }  // namespace moesaic::emulator

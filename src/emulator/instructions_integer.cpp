@@ -75,6 +75,30 @@ std::int32_t sub_sat(std::int32_t a, std::int32_t b) {
   return clamp_to_s32(std::int64_t{a} - b);
 }
 
+/// The product's upper half plus c, clamped.
+std::int32_t mad_hi_sat(std::int32_t a, std::int32_t b, std::int32_t c) {
+  return clamp_to_s32(std::int64_t{mul_hi(a, b)} + c);
+}
+
+/// The low 24 bits, as a number.
+template <typename T>
+T low_24(T a) {
+  return static_cast<T>(static_cast<T>(static_cast<std::uint32_t>(a) << 8) >> 8);
+}
+/// Bits 0 to 31 of the product of two 24-bit numbers, or bits 16 to 47.
+template <typename T, bool kHigh>
+T mul_24(T a, T b) {
+  const auto product = wide(low_24(a), low_24(b));
+  return static_cast<T>(kHigh ? product >> 16 : product);
+}
+template <typename T, bool kHigh>
+T mad_24(T a, T b, T c) {
+  return add(mul_24<T, kHigh>(a, b), c);
+}
+std::int32_t mad_24_hi_sat(std::int32_t a, std::int32_t b, std::int32_t c) {
+  return clamp_to_s32(std::int64_t{mul_24<std::int32_t, true>(a, b)} + c);
+}
+
 /// Division by zero gives "unspecified, machine-specific" values; all ones here, the dividend as remainder.
 template <typename T>
 T div(T a, T b) {
@@ -165,6 +189,60 @@ T bfi(T field, T into, std::uint32_t position, std::uint32_t length) {
   return into;
 }
 
+/// `length` ones from bit `position` on; .wrap takes both modulo 32.
+template <bool kClamp>
+std::uint32_t bmsk(std::uint32_t position, std::uint32_t length) {
+  if (kClamp && position >= 32) return 0;
+  const std::uint32_t from = position & 31U;
+  const std::uint32_t count = kClamp ? std::min(length, 32U) : length & 31U;
+  return static_cast<std::uint32_t>(((std::uint64_t{1} << count) - 1) << from);
+}
+/// The low `width` bits, extended by their sign or with zeros.
+template <typename T, bool kClamp>
+T szext(T a, std::uint32_t width) {
+  const std::uint32_t bits = kClamp ? std::min(width, 32U) : width & 31U;
+  if (bits == 0) return 0;
+  return static_cast<T>(static_cast<T>(static_cast<std::uint32_t>(a) << (32 - bits)) >> (32 - bits));
+}
+
+/// fns: the bit that is the |n|-th set one at or above `base` (n > 0), or at or below it (n < 0); for n = 0 `base` when
+/// it is set. 0xffffffff when there is none.
+std::uint32_t find_nth_set(std::uint32_t mask, std::uint32_t base, std::int32_t n) {
+  if (base > 31) return ~std::uint32_t{0};
+  const bool set = ((mask >> base) & 1U) != 0;
+  if (n == 0) return set ? base : ~std::uint32_t{0};
+  const int step = n > 0 ? 1 : -1;
+  std::int64_t left = n > 0 ? n : -std::int64_t{n};
+  for (int at = static_cast<int>(base); at >= 0 && at < 32; at += step) {
+    if (((mask >> at) & 1U) != 0 && --left == 0) return static_cast<std::uint32_t>(at);
+  }
+  return ~std::uint32_t{0};
+}
+
+/// dp2a: the 16-bit halves of a times the two lower or upper bytes of b.
+template <typename A, typename B, typename C, bool kHigh>
+C dp2a(std::uint32_t a, std::uint32_t b, C c) {
+  for (int i = 0; i < 2; ++i) {
+    const auto byte = static_cast<B>(b >> (8 * i + (kHigh ? 16 : 0)));
+    c = add(c, mul_lo(static_cast<C>(static_cast<A>(a >> (16 * i))), static_cast<C>(byte)));
+  }
+  return c;
+}
+
+/// A function of 16-bit values on both halves of 32-bit ones.
+template <typename T, T (*kFunction)(T, T)>
+std::uint32_t two(std::uint32_t a, std::uint32_t b) {
+  const auto at = [&](int shift) {
+    const T result = kFunction(static_cast<T>(a >> shift), static_cast<T>(b >> shift));
+    return std::uint32_t{static_cast<std::uint16_t>(result)} << shift;
+  };
+  return at(16) | at(0);
+}
+template <typename T, T (*kFunction)(T, T)>
+T relu(T a, T b) {
+  return std::max(kFunction(a, b), T{0});
+}
+
 template <typename A, typename B, typename C>
 C dp4a(std::uint32_t a, std::uint32_t b, C c) {
   for (int i = 0; i < 4; ++i) {
@@ -206,6 +284,39 @@ void add_common(InstructionTable& table, const std::string& type) {
 }
 
 template <typename T>
+void add_32_bit(InstructionTable& table, const std::string& type) {
+  const auto row = [&](const char* name, const char* operands, Handler handler) {
+    table.add(name + type, operands, Class::integer, handler);
+  };
+  row("mul24.lo.", "d s s", lanewise<mul_24<T, false>>);
+  row("mul24.hi.", "d s s", lanewise<mul_24<T, true>>);
+  row("mad24.lo.", "d s s s", lanewise<mad_24<T, false>>);
+  row("mad24.hi.", "d s s s", lanewise<mad_24<T, true>>);
+  row("szext.clamp.", "d s s", lanewise<szext<T, true>>);
+  row("szext.wrap.", "d s s", lanewise<szext<T, false>>);
+}
+
+template <typename T>
+void add_pairs(InstructionTable& table, const std::string& type) {
+  const auto row = [&](const char* name, Handler handler) { table.add(name + type, "d s s", Class::integer, handler); };
+  row("add.", lanewise<two<T, add<T>>>);
+  row("min.", lanewise<two<T, minimum<T>>>);
+  row("max.", lanewise<two<T, maximum<T>>>);
+  if constexpr (std::is_signed_v<T>) {
+    row("min.relu.", lanewise<two<T, relu<T, minimum<T>>>>);
+    row("max.relu.", lanewise<two<T, relu<T, maximum<T>>>>);
+  }
+}
+
+template <typename A, typename B, typename C>
+void add_dot_products(InstructionTable& table, const std::string& types) {
+  using Half = std::conditional_t<std::is_signed_v<A>, std::int16_t, std::uint16_t>;
+  table.add("dp4a" + types, "d s s s", Class::integer, lanewise<dp4a<A, B, C>>);
+  table.add("dp2a.lo" + types, "d s s s", Class::integer, lanewise<dp2a<Half, B, C, false>>);
+  table.add("dp2a.hi" + types, "d s s s", Class::integer, lanewise<dp2a<Half, B, C, true>>);
+}
+
+template <typename T>
 void add_bitwise_counts(InstructionTable& table, const std::string& type) {
   table.add("popc." + type, "d s", Class::integer, lanewise<popc<T>>);
   table.add("clz." + type, "d s", Class::integer, lanewise<clz<T>>);
@@ -226,10 +337,21 @@ void add_integer_rows(InstructionTable& table) {
   add_bitwise_counts<std::uint64_t>(table, "b64");
   table.add("add.sat.s32", "d s s", Class::integer, lanewise<add_sat>);
   table.add("sub.sat.s32", "d s s", Class::integer, lanewise<sub_sat>);
-  table.add("dp4a.u32.u32", "d s s s", Class::integer, lanewise<dp4a<std::uint8_t, std::uint8_t, std::uint32_t>>);
-  table.add("dp4a.u32.s32", "d s s s", Class::integer, lanewise<dp4a<std::uint8_t, std::int8_t, std::int32_t>>);
-  table.add("dp4a.s32.u32", "d s s s", Class::integer, lanewise<dp4a<std::int8_t, std::uint8_t, std::int32_t>>);
-  table.add("dp4a.s32.s32", "d s s s", Class::integer, lanewise<dp4a<std::int8_t, std::int8_t, std::int32_t>>);
+  table.add("mad.hi.sat.s32", "d s s s", Class::integer, lanewise<mad_hi_sat>);
+  table.add("mad24.hi.sat.s32", "d s s s", Class::integer, lanewise<mad_24_hi_sat>);
+  add_32_bit<std::uint32_t>(table, "u32");
+  add_32_bit<std::int32_t>(table, "s32");
+  table.add("bmsk.clamp.b32", "d s s", Class::integer, lanewise<bmsk<true>>);
+  table.add("bmsk.wrap.b32", "d s s", Class::integer, lanewise<bmsk<false>>);
+  table.add("fns.b32", "d s s s", Class::integer, lanewise<find_nth_set>);
+  table.add("min.relu.s32", "d s s", Class::integer, lanewise<relu<std::int32_t, minimum<std::int32_t>>>);
+  table.add("max.relu.s32", "d s s", Class::integer, lanewise<relu<std::int32_t, maximum<std::int32_t>>>);
+  add_pairs<std::uint16_t>(table, "u16x2");
+  add_pairs<std::int16_t>(table, "s16x2");
+  add_dot_products<std::uint8_t, std::uint8_t, std::uint32_t>(table, ".u32.u32");
+  add_dot_products<std::uint8_t, std::int8_t, std::int32_t>(table, ".u32.s32");
+  add_dot_products<std::int8_t, std::uint8_t, std::int32_t>(table, ".s32.u32");
+  add_dot_products<std::int8_t, std::int8_t, std::int32_t>(table, ".s32.s32");
 }
 
 }  // namespace moesaic::emulator

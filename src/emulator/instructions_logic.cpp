@@ -55,6 +55,24 @@ std::uint32_t lop3(std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint3
   return result;
 }
 
+/// lop3 with a boolean operation: the predicate beside the result is (result != 0) op q.
+template <bool kAnd>
+Flow lop3_with_predicate(Warp& warp, const Instruction& instruction, Lanes active) {
+  const Slot* op = instruction.operands;
+  std::uint64_t* out = warp.out(op[0]);
+  const std::uint64_t* in[] = {warp.in(op[2]), warp.in(op[3]), warp.in(op[4]), warp.in(op[5])};
+  Lanes nonzero = 0;
+  for_lanes(active, [&](int lane) {
+    const auto source = [&](int i) { return static_cast<std::uint32_t>(in[i][lane]); };
+    const std::uint32_t result = lop3(source(0), source(1), source(2), source(3));
+    out[lane] = result;
+    nonzero |= Lanes{result != 0} << lane;
+  });
+  const Lanes other = warp.predicate(op[6]);
+  warp.set_predicate(op[1], active, kAnd ? nonzero & other : nonzero | other);
+  return Flow::next;
+}
+
 /// Byte `select` (3 bits) of b:a, or its sign in all bits when bit 3 is set.
 std::uint32_t chosen_byte(std::uint32_t a, std::uint32_t b, std::uint32_t select) {
   const std::uint64_t both = std::uint64_t{b} << 32 | a;
@@ -120,6 +138,8 @@ void add_logic_rows(InstructionTable& table) {
   table.add("shf.r.clamp.b32", "d s s s", Class::integer, lanewise<shf<false, true>>);
   table.add("shf.r.wrap.b32", "d s s s", Class::integer, lanewise<shf<false, false>>);
   table.add("lop3.b32", "d s s s s", Class::integer, lanewise<lop3>);
+  table.add("lop3.and.b32", "d| s s s s q", Class::integer, lop3_with_predicate<true>);
+  table.add("lop3.or.b32", "d| s s s s q", Class::integer, lop3_with_predicate<false>);
   table.add("prmt.b32", "d s s s", Class::integer, lanewise<prmt>);
   table.add("prmt.b32.f4e", "d s s s", Class::integer, lanewise<prmt_mode<PrmtMode::f4e>>);
   table.add("prmt.b32.b4e", "d s s s", Class::integer, lanewise<prmt_mode<PrmtMode::b4e>>);

@@ -12,6 +12,8 @@ namespace moesaic::emulator {
 
 /// What f32 arithmetic gives for NaN. PTX ISA: "NaN payloads are not preserved"; the card gives this one.
 inline constexpr std::uint32_t kNan32 = 0x7fffffffU;
+/// What f64 arithmetic gives when no operand is NaN.
+inline constexpr std::uint64_t kNan64 = 0xfff8000000000000U;
 
 /// .ftz: subnormal numbers become zero of the same sign.
 inline float flush(float value) {
@@ -21,6 +23,25 @@ inline float flush(float value) {
 /// The one NaN of f32 arithmetic.
 inline float canonical(float value) {
   return std::isnan(value) ? std::bit_cast<float>(kNan32) : value;
+}
+
+/// The NaN of f64 arithmetic: the first operand that is one, made quiet.
+template <typename... Operands>
+double canonical64(double value, Operands... operands) {
+  if (!std::isnan(value)) return value;
+  constexpr std::uint64_t kQuiet = std::uint64_t{1} << 51;
+  std::uint64_t bits = kNan64;
+  const auto take = [&](double operand) {
+    if (std::isnan(operand) && bits == kNan64) bits = std::bit_cast<std::uint64_t>(operand) | kQuiet;
+  };
+  (take(operands), ...);
+  return std::bit_cast<double>(bits);
+}
+
+/// .sat: into [0, 1], NaN to +0.
+template <typename T>
+T saturated(T value) {
+  return value > 0 ? (value < 1 ? value : T{1}) : T{0};
 }
 
 /// `value` plus an `error` that is too small to be held in it, as a double rounded to odd: rounding that once more to

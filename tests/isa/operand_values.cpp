@@ -42,8 +42,8 @@ Kind kind_of(std::string_view type) {
   if (type == "bf16" || type == "bf16x2") return {type == "bf16" ? 1U : 2U, 16, kBf16};
   if (type == "f32" || type == "f32x2" || type == "tf32") return {type == "f32x2" ? 2U : 1U, 32, kF32};
   if (type == "f64") return {1, 64, kF64};
+  if (type.ends_with("16x2")) return {2, 16, {}};
   if (type.ends_with("x2")) return {2, type == "e2m1x2" ? 4U : 8U, {}};
-  if (type.ends_with("x4")) return {4, type == "e2m1x4" ? 4U : 8U, {}};
   if (type.ends_with("64")) return {1, 64, {}};
   if (type.ends_with("16")) return {1, 16, {}};
   return {1, 32, {}};  // 8-bit values too: the bits above them must not matter
@@ -78,13 +78,14 @@ Values float_edges(const Format& f) {
                f.make(f.highest(), 0),
                f.make(f.highest(), top),
                f.make(f.highest(), top / 2 + 1)};
+  if (f.bits() == 16) edges[1] = 0x7ff7;  // what tensor copies put outside: .oob looks for it
   const std::size_t positive = edges.size();
   for (std::size_t i = 0; i < positive; ++i) edges.push_back(edges[i] | std::uint64_t{1} << (f.bits() - 1));
   return edges;
 }
 
 Values edges_of(const Kind& kind) {
-  return kind.floating() ? float_edges(kind.format) : integer_edges(kind.parts == 1 ? kind.bits : 8);
+  return kind.floating() ? float_edges(kind.format) : integer_edges(kind.bits < 8 ? 8 : kind.bits);
 }
 
 /// A fraction that lies at a boundary of a shorter one: a few leading bits, then 0..0, 10..0, 01..1 or 10..01.

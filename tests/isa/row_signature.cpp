@@ -51,10 +51,10 @@ void apply_exceptions(const std::vector<std::string>& words, const std::vector<s
   if (opcode == "slct") from = {types[0], types[0], types[1]};
   if (opcode == "fma" && types.size() == 2) from[2] = types[0];
   if (is(opcode, {"add", "sub"}) && types.size() == 2) from[1] = types[0];
-  if (opcode == "cvt" && words[1] == "pack") from = {types[1], types[1], "b32"};
-  if (opcode == "cvt" && from.size() > 1) from.resize(from.size());
-  if (opcode == "cvt" && std::find(words.begin(), words.end(), "rs") != words.end()) from.back() = "b32";
-  if (opcode == "cvt" && types[0] == "s2f6x2") from.back() = "ue8m0";
+  if (opcode == "cvt" && words[1] == "pack") {
+    signature.results = {"b32"};
+    std::fill(from.begin(), from.end(), "s32");
+  }
 }
 
 }  // namespace
