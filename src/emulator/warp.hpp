@@ -1,10 +1,12 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "emulator/call_stack.hpp"
 #include "emulator/observer.hpp"
 #include "emulator/program.hpp"
 
@@ -29,6 +31,8 @@ struct BarrierResult {
 /// Lanes of a warp that stand at the same instruction.
 struct Fragment {
   std::uint32_t pc = 0;
+  std::uint32_t frame = 0;  ///< in the warp's CallStack
+  std::uint32_t depth = 0;  ///< of the frame
   Lanes lanes = 0;
   Wait wait = Wait::nothing;
   bool parity = false;
@@ -40,8 +44,8 @@ struct Fragment {
   BarrierResult result{};      ///< of the barrier that released it
 };
 
-/// One warp: its registers and where its lanes are. Fragments are sorted by pc; the lowest goes first, and those that
-/// meet become one.
+/// One warp: its registers and where its lanes are. Fragments are sorted by depth of calls, the deepest first, then by
+/// pc; the first goes first, and those that meet become one.
 class Warp {
  public:
   Warp(Block& block_of_warp, int index_in_block, Lanes lanes);
@@ -105,6 +109,19 @@ class Warp {
   std::uint32_t shared_address(const Instruction& instruction, ptx::Space space, std::uint64_t address,
                                std::uint32_t bytes, std::uint32_t alignment, int lane);
 
+  // Calls.
+  /// Sends the lanes to a function: their arguments are passed, and Flow::jump takes them there.
+  void enter(const Instruction& instruction, const CallSite& site, std::uint32_t callee, Lanes lanes);
+  /// Sends the lanes back to their caller, with their results, to be followed by Flow::jump; false in a kernel.
+  bool leave(Lanes lanes);
+  /// Where Flow::jump takes a lane, within its function.
+  void jump(int lane, std::uint32_t pc) { destination_[static_cast<std::size_t>(lane)] = {pc, current_->frame}; }
+  /// Memory of the current function's frame.
+  std::byte* frame_memory(std::uint32_t offset, int lane);
+
+  /// The instruction that runs.
+  const Instruction& current() const { return code_[current_->pc]; }
+
   [[noreturn]] void fail(Fault::Kind kind, const Instruction& instruction, Lanes lanes, const std::string& what) const;
 
  private:
@@ -114,6 +131,10 @@ class Warp {
   void replace(std::size_t chosen);
   void place(const Fragment& fragment);
   void exit(std::size_t chosen, Lanes lanes);
+  void scatter(std::size_t chosen, Lanes active);
+  void pass(const Argument& from, std::uint32_t from_base, const Argument& to, std::uint32_t to_base, Lanes lanes);
+  void save_registers(CallFrame& frame, Lanes lanes);
+  void restore_registers(const CallFrame& frame, Lanes lanes);
   std::byte* window(const Instruction& instruction, ptx::Space space, std::uint64_t offset, std::uint32_t bytes,
                     int lane);
 
@@ -127,6 +148,13 @@ class Warp {
   Fragment* current_ = nullptr;  // of the instruction that runs
   bool give_way_ = false;        // the other warps go next
   GlobalMemory::Allocation recent_;
+  CallStack calls_;
+  struct Destination {
+    std::uint32_t pc = 0;
+    std::uint32_t frame = 0;
+    bool operator==(const Destination&) const = default;
+  };
+  std::array<Destination, kWarpLanes> destination_{};  // of Flow::jump
 };
 
 }  // namespace moesaic::emulator
