@@ -154,19 +154,84 @@ TEST(Router, RowsAreSortedByExpertThenToken) {
   EXPECT_FLOAT_EQ(routing.weight[0], static_cast<float>(1 / (1 + std::exp(-1.0))));
 }
 
-TEST(Quantize, RowsByHand) {
-  const auto quantize = [](const std::vector<float>& values) {
-    std::vector<std::uint16_t> row;
-    row.reserve(values.size());
-    for (const float value : values) row.push_back(encode_bf16(value));
-    std::vector<std::uint8_t> codes(row.size());
-    const float scale = engine::quantize_row(row.data(), static_cast<int>(row.size()), codes.data());
-    return std::pair(scale, codes);
-  };
-  EXPECT_EQ(quantize({448, -224, 1, -0.0F}), std::pair(1.0F, std::vector<std::uint8_t>{0x7e, 0xf6, 0x38, 0x80}));
-  EXPECT_EQ(quantize({-896, 2}), std::pair(2.0F, std::vector<std::uint8_t>{0xfe, 0x38}));
+/// A row quantized by the engine.
+Quantized quantized(InputScheme scheme, const std::vector<float>& values, float input_scale = 1) {
+  std::vector<std::uint16_t> row;
+  row.reserve(values.size());
+  for (const float value : values) row.push_back(encode_bf16(value));
+  Quantized out = engine::make_quantized(scheme, 1, static_cast<int>(row.size()));
+  engine::quantize_row(scheme, row.data(), static_cast<int>(row.size()), input_scale, out, 0);
+  return out;
+}
+
+using Codes = std::vector<std::uint8_t>;
+using Scales = std::vector<float>;
+
+TEST(Quantize, TokensByHand) {
+  Quantized row = quantized(InputScheme::fp8_token, {448, -224, 1, -0.0F});
+  EXPECT_EQ(row.scales, Scales{1.0F});
+  EXPECT_EQ(row.codes, (Codes{0x7e, 0xf6, 0x38, 0x80}));
+  row = quantized(InputScheme::fp8_token, {-896, 2});
+  EXPECT_EQ(row.scales, Scales{2.0F});
+  EXPECT_EQ(row.codes, (Codes{0xfe, 0x38}));
   // Below the floor of the scale nothing reaches 448: 2^-20 / floor = 2^-20 * 448 * 512 = 0.21875.
-  EXPECT_EQ(quantize({0x1p-20F, 0}), std::pair(1.0F / (448.0F * 512.0F), std::vector<std::uint8_t>{0x26, 0x00}));
+  row = quantized(InputScheme::fp8_token, {0x1p-20F, 0});
+  EXPECT_EQ(row.scales, Scales{1.0F / (448.0F * 512.0F)});
+  EXPECT_EQ(row.codes, (Codes{0x26, 0x00}));
+}
+
+TEST(Quantize, StaticScalesSaturateAndMultiplyByTheReciprocal) {
+  Quantized row = quantized(InputScheme::fp8_static, {1, -2, 896, -1000}, 2.0F);
+  EXPECT_EQ(row.scales, Scales{2.0F});
+  EXPECT_EQ(row.codes, (Codes{0x30, 0xb8, 0x7e, 0xfe}));
+  // 2.734375 / 1.75 is halfway between two codes and would go to the even one; times the reciprocal it is just above.
+  EXPECT_EQ(quantized(InputScheme::fp8_static, {2.734375F}, 1.75F).codes, Codes{0x3d});
+}
+
+TEST(Quantize, GroupsOf128EachHaveTheirOwnScale) {
+  std::vector<float> values(130);
+  values[3] = -896;
+  values[129] = 224;
+  const Quantized row = quantized(InputScheme::fp8_group, values);
+  EXPECT_EQ(row.scales, (Scales{2.0F, 0.5F}));
+  EXPECT_EQ(row.codes[3], 0xfe);
+  EXPECT_EQ(row.codes[129], 0x7e);
+  EXPECT_EQ(quantized(InputScheme::fp8_group, {0, 0}).scales, Scales{1e-10F / 448.0F});
+}
+
+TEST(Quantize, MxfpScalesAreThePowerOfTwoAbove) {
+  std::vector<float> values(64);
+  values[0] = 448;     // 448 / 448: 2^0
+  values[33] = 1.75F;  // 1.75 / 448 = 2^-8
+  values[34] = -1;
+  Quantized row = quantized(InputScheme::mxfp8, values);
+  EXPECT_EQ(row.group_scales, (Codes{127, 119}));
+  EXPECT_EQ(row.codes[0], 0x7e);
+  EXPECT_EQ(row.codes[33], 0x7e);
+  EXPECT_EQ(row.codes[34], 0xf8);  // -256
+  EXPECT_TRUE(row.scales.empty());
+  values[0] = 450;  // above: 2^1
+  EXPECT_EQ(quantized(InputScheme::mxfp8, values).group_scales[0], 128);
+  EXPECT_EQ(quantized(InputScheme::mxfp8, std::vector<float>(32)).group_scales, Codes{0});
+}
+
+TEST(Quantize, Nvfp4ByHand) {
+  std::vector<float> values(32);
+  values[0] = 6;
+  values[1] = -3;
+  values[2] = 0.5F;
+  values[16] = -12;
+  values[17] = 4;
+  const Quantized row = quantized(InputScheme::nvfp4, values, 0.25F);
+  // Scales: 4 * 6 / 6 = 4 and 4 * 12 / 6 = 8, in units of 1/4, so that codes count 1 and 2.
+  EXPECT_EQ(row.group_scales, (Codes{encode_e4m3(4), encode_e4m3(8)}));
+  EXPECT_EQ(row.codes.size(), 16U);
+  EXPECT_EQ(row.codes[0], 0xd7);  // -3 and 6
+  EXPECT_EQ(row.codes[1], 0x01);  // 0 and 0.5
+  EXPECT_EQ(row.codes[8], 0x4f);  // 2 and -6
+  const Quantized zero = quantized(InputScheme::nvfp4, {0, -0.0F}, 0.25F);
+  EXPECT_EQ(zero.group_scales, Codes{0});
+  EXPECT_EQ(zero.codes, Codes{0x80});
 }
 
 }  // namespace

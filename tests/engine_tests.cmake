@@ -1,2 +1,2 @@
-moesaic_test(cpu_engine_test moesaic_engine moesaic_reference)
+moesaic_test(cpu_engine_test moesaic_cpu_engine moesaic_reference)
 moesaic_test(transformers_test moesaic_engine moesaic_reference moesaic_checkpoint)

@@ -1,13 +1,20 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+
+#include "spec/layer.hpp"
 
 namespace moesaic::engine {
 
-/// Quantizes a row of `count` finite bf16 values to e4m3 and returns its scale: max(largest magnitude / 448, floor),
-/// floor = 1 / (448 * 512); codes[i] = e4m3(values[i] / scale), both divisions rounded to f32. This is what vLLM's
-/// dynamic_per_token_scaled_fp8_quant computes (csrc/quantization/w8a8/fp8/common.cu at
-/// cda1b348585db9eada9405af6f4a38756371ef9b), all-zero rows included.
-float quantize_row(const std::uint16_t* values, int count, std::uint8_t* codes);
+/// Room for `rows` rows of `cols` values in the form of a scheme; all empty for bf16.
+Quantized make_quantized(InputScheme scheme, std::size_t rows, int cols);
+
+/// Quantizes a row of finite bf16 values, [cols], into row `row` of `into`. `input_scale` is that of the row's expert;
+/// schemes that find their scales when they run do not look at it.
+///
+/// The arithmetic is vLLM's, each operation rounded to f32; reference/layer.hpp defines it and names the sources.
+void quantize_row(InputScheme scheme, const std::uint16_t* values, int cols, float input_scale, Quantized& into,
+                  std::size_t row);
 
 }  // namespace moesaic::engine

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "reference/judgement.hpp"
 #include "reference/rounding.hpp"
 
 /// How far f32 arithmetic may be from exact arithmetic, for each step of the layer (layer.hpp). The method is that of
@@ -11,35 +12,53 @@ namespace moesaic::reference {
 
 inline constexpr double kUnit = 0x1p-24;       ///< u: relative error of one rounding to f32
 inline constexpr double kSmallest = 0x1p-149;  ///< a subnormal result is off by at most half of this
-/// Covers the terms of order u^2 below (at most 33 u relative to the first order), and that the reference itself works
+/// Covers the terms of order u^2 below (at most 129 u relative to the first order), and that the reference itself works
 /// in double: at most K 2^-53 |A||B|, against 32 u |A||B| in the bound.
 inline constexpr double kSlack = 1 + 0x1p-16;
+/// k in a step of a tensor core's sum, and of a router's.
 inline constexpr int kStepLength = 32;
 
-/// The bound of a sum over k in ascending steps of 32, each step adding its products to the sum so far.
+/// The bound of a sum over k in ascending steps of `length`, each step adding its products to the sum so far.
 ///
 /// Let C be the sum so far, p_i the exact products of the step, P = sum |p_i|. Each way to add them that the layer
-/// allows is off by at most 32 u (|C| + P), to first order:
-///  - f32 additions in any order: each term passes at most 32 of them, which is 32 u (|C| + P). Products of two e4m3 or
-///    two bf16 are exact in f32.
-///  - one fused sum of 32 products and C, as the tensor core of RTX Blackwell computes it: every term truncated to 25
-///    fractional bits below the largest exponent, so off by less than 2^-25 M = u M / 2 with M = max(|C|, |p_i|); 33
-///    terms of them, and the result truncated to f32, off by at most 2 u (|C| + P): 18.5 u (|C| + P) together. The
+/// allows is off by at most length u (|C| + P), to first order:
+///  - f32 additions in any order: each term passes at most `length` of them. Products of two values of at most 12 bits
+///    each (bf16, e4m3, e2m1 times ue4m3, all times powers of two) are exact in f32 unless they are subnormal.
+///  - for 32: one fused sum of 32 products and C, as the tensor core of RTX Blackwell computes it: every term truncated
+///    to 25 fractional bits below the largest exponent, so off by less than 2^-25 M = u M / 2 with M = max(|C|, |p_i|);
+///    33 terms of them, and the result truncated to f32, off by at most 2 u (|C| + P): 18.5 u (|C| + P) together. The
 ///    exponent of a product is the sum of its factors', so with a subnormal factor 2^exponent may exceed M; but it is
 ///    then at most 2^(8 - 6) = 2^2, the last place kept 2^-23, and all that is added is a multiple of 2^-18: nothing is
 ///    lost.
-///  - Hopper's form, two fused sums of 16 products from zero, one on top of the other, then C added with rounding:
-///    (16 + 17) u P / 2 + 2 * 2 u P + u (|C| + P) <= 21.5 u (|C| + P).
+///  - for 32: Hopper's form, two fused sums of 16 products from zero, one on top of the other, then C added with
+///    rounding: (16 + 17) u P / 2 + 2 * 2 u P + u (|C| + P) <= 21.5 u (|C| + P).
 /// The engine's own C differs from the exact one by the bound so far.
 class SumBound {
  public:
-  /// Adds a step of at most 32 products with this sum, and this sum of magnitudes. `spread`: how far the sum of the
-  /// factors that the engine really has may be from `sum`, if they are known as intervals; then `size` is the largest.
+  explicit SumBound(int length = kStepLength) : length_(length) {}
+
+  /// Adds a step of at most `length` products with this sum, and this sum of magnitudes. `spread`: how far the sum of
+  /// the factors that the engine really has may be from `sum`, if they are known as intervals; then `size` is the
+  /// largest.
   void step(double sum, double size, double spread = 0) {
-    error_ += kStepLength * kUnit * kSlack * (std::abs(value_) + spread_ + error_ + size);
+    error_ += length_ * kUnit * kSlack * (std::abs(value_) + spread_ + error_ + size);
+    if (size > 0) error_ += length_ * kSmallest;  // products that are subnormal
     value_ += sum;
     size_ += size;
     spread_ += spread;
+  }
+
+  /// Adds the sum of a block, begun at zero, times two scales: two roundings of the product and one of the addition.
+  void add(const SumBound& block, double w_scale, double x_scale) {
+    const double scale = std::abs(w_scale * x_scale);
+    const double error = block.error_ * scale;
+    const double largest = std::abs(block.value_) * scale + block.spread_ * scale + error;
+    const double subnormal = kSmallest * (std::abs(w_scale) + std::abs(x_scale) + std::abs(block.value_) + 1);
+    const double product_error = error + 2 * kUnit * kSlack * largest + subnormal;
+    error_ += product_error + kUnit * kSlack * (std::abs(value_) + spread_ + error_ + largest + product_error);
+    value_ += block.value_ * w_scale * x_scale;
+    size_ += block.size_ * scale;
+    spread_ += block.spread_ * scale;
   }
 
   double value() const { return value_; }
@@ -48,6 +67,7 @@ class SumBound {
   double error() const { return error_; }    ///< from the additions
 
  private:
+  int length_;
   double value_ = 0;
   double size_ = 0;
   double spread_ = 0;
@@ -76,6 +96,13 @@ inline Bounded scaled(double sum, double error, double w_scale, double x_scale) 
   return {value, (spread + 2 * kUnit * (std::abs(value) + spread)) * kSlack + kSmallest * (std::abs(x_scale) + 1)};
 }
 
+/// value + bias, rounded: a bias of 0 changes nothing.
+inline Bounded biased(Bounded sum, double bias) {
+  if (bias == 0) return sum;
+  const double value = sum.value + bias;
+  return {value, sum.bound + kUnit * kSlack * (std::abs(value) + sum.bound)};
+}
+
 /// The interval of a value that is not known exactly.
 struct Range {
   double lo = 0;
@@ -86,33 +113,6 @@ struct Range {
   double largest() const { return std::max(std::abs(lo), std::abs(hi)); }                            ///< magnitude
   double smallest() const { return lo <= 0 && hi >= 0 ? 0 : std::min(std::abs(lo), std::abs(hi)); }  ///< magnitude
 };
-
-inline double silu(double g) {
-  return g / (1 + std::exp(-g));
-}
-
-/// silu over a range. It falls to its only minimum, where 1 + exp(-g) + g exp(-g) = 0, and rises from there.
-inline Range silu(Range g) {
-  constexpr double kLowestAt = -1.2784645427610738;
-  const double a = silu(g.lo);
-  const double b = silu(g.hi);
-  const bool holds_minimum = g.lo < kLowestAt && kLowestAt < g.hi;
-  return {holds_minimum ? silu(kLowestAt) : std::min(a, b), std::max(a, b)};
-}
-
-/// silu(gate) * up as f32 arithmetic may give it, before h is rounded to bf16.
-///
-/// Relative: 4 units in the last place of exp are 8 u, and silu is at most that sensitive to it; the addition, the
-/// division and both products add u each: 12 u. Absolute: below -87 an exp may overflow, saturate or lose digits, and
-/// silu be anywhere between 0 and g exp(-87), so |gate up| 2^-125; and the roundings of subnormal silu and h.
-inline Range swiglu(Range gate, Range up) {
-  const Range s = silu(gate);
-  const double products[] = {s.lo * up.lo, s.lo * up.hi, s.hi * up.lo, s.hi * up.hi};
-  const auto [lo, hi] = std::minmax_element(std::begin(products), std::end(products));
-  const double tiny = gate.largest() * up.largest() * 0x1p-125 + kSmallest * (up.largest() + 1);
-  const double relative = 12 * kUnit * kSlack;
-  return {*lo - relative * std::abs(*lo) - tiny, *hi + relative * std::abs(*hi) + tiny};
-}
 
 /// A range after rounding to bf16: rounding is monotone, so the ends' roundings are the ends.
 inline Range round_to_bf16(Range r) {
@@ -128,6 +128,17 @@ inline Range rounding_to_bf16(std::uint16_t code) {
   const double below = m == 0 ? -magnitude(1) : magnitude(m - 1);
   const Range r{(below + magnitude(m)) / 2, (magnitude(m) + magnitude(m + 1)) / 2};
   return (code & 0x8000U) != 0 ? Range{-r.hi, -r.lo} : r;
+}
+
+/// Compares a value that was rounded to bf16: of all that round to `got` the one nearest to the exact value, against
+/// the range that is right before rounding.
+inline void compare_rounded_to_bf16(Stage& stage, int row, int column, std::uint16_t got, double exact, Range right) {
+  auto value = static_cast<double>(decode_bf16(got));
+  if (std::isfinite(value)) {
+    const Range rounded = rounding_to_bf16(got);
+    value = std::clamp(exact, rounded.lo, rounded.hi);
+  }
+  stage.compare(row, column, value, exact, value > exact ? right.hi - exact : exact - right.lo);
 }
 
 }  // namespace moesaic::reference

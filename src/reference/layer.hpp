@@ -56,7 +56,7 @@ struct Interval {
 
 /// Every output that an engine may compute with this routing, its weights taken as they are. The radius charges the
 /// arithmetic, and of the quantization of h only what can round differently within it.
-Interval layer_interval(const Layer& layer, const Tokens& tokens, const Routing& routing);
+Interval layer_interval(const Layer& layer, const Tokens& tokens, const Routing& routing, int step = 128);
 
 /// Every output that a float32 computation without quantized activations may give: the weights dequantized, x as it is,
 /// h neither rounded to bf16 nor quantized, sums in any order, the router too. That is what transformers' own block

@@ -3,78 +3,28 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <numeric>
 
 #include "reference/bounds.hpp"
 #include "reference/layer.hpp"
+#include "reference/router.hpp"
 #include "reference/routing.hpp"
 #include "spec/parallel.hpp"
 
 namespace moesaic::reference {
 namespace {
 
-enum class Order { steps, any };
-
-/// The logits of one token, and how far those of a router with this order of sums may be from them.
-std::vector<Bounded> logits_of(const Layer& layer, const Tokens& tokens, int token, Order order = Order::steps) {
-  const int hidden = layer.shape.hidden;
-  const std::uint16_t* x = tokens.values.data() + static_cast<std::ptrdiff_t>(token) * hidden;
-  std::vector<Bounded> logits;
-  for (int e = 0; e < layer.shape.experts; ++e) {
-    const float* w = layer.router.weight.data() + static_cast<std::ptrdiff_t>(e) * hidden;
-    SumBound dot;
-    for (int k0 = 0; k0 < hidden; k0 += kStepLength) {
-      double sum = 0;
-      double size = 0;
-      for (int k = k0; k < std::min(k0 + kStepLength, hidden); ++k) {
-        const double product = static_cast<double>(decode_bf16(x[k])) * static_cast<double>(w[k]);
-        sum += product;
-        size += std::abs(product);
-      }
-      dot.step(sum, size);
-    }
-    const double subnormal_products = dot.size() == 0 ? 0 : hidden * kSmallest;
-    const double additions = order == Order::steps ? dot.error() : any_order_bound(hidden, dot.size());
-    logits.push_back({dot.value(), additions + subnormal_products});
-  }
-  return logits;
-}
-
-bool same_router_row(const Layer& layer, int a, int b) {
+/// Whether two experts have the same logit and score whatever the token, so that they tie.
+bool are_twins(const Layer& layer, int a, int b) {
+  const Router& router = layer.router;
   const auto hidden = static_cast<std::ptrdiff_t>(layer.shape.hidden);
-  const auto row = layer.router.weight.begin();
-  return std::equal(row + a * hidden, row + (a + 1) * hidden, row + b * hidden);
-}
-
-/// The weights of a token's chosen experts. Relative error: logits off by d move each exponential by at most exp(d),
-/// and the sum likewise; u |logit - largest| from the subtraction before exp; exp within 4 units in the last place (8
-/// u) above and below the line; a sum of `experts` terms and one of top_k, two divisions, one rounding of the result.
-std::vector<Bounded> weights_of(const Layer& layer, const std::vector<Bounded>& logits, const std::int32_t* chosen) {
-  const int top_k = layer.shape.top_k;
-  double largest = logits[0].value;
-  double all_off = 0;
-  for (const Bounded& logit : logits) {
-    largest = std::max(largest, logit.value);
-    all_off = std::max(all_off, logit.bound);
-  }
-  double sum = 0;
-  for (const Bounded& logit : logits) sum += std::exp(logit.value - largest);
-  double chosen_sum = 0;
-  double chosen_off = 0;
-  for (int j = 0; j < top_k; ++j) {
-    const Bounded& logit = logits[static_cast<std::size_t>(chosen[j])];
-    chosen_sum += std::exp(logit.value - largest);
-    chosen_off = std::max(chosen_off, logit.bound);
-  }
-  std::vector<Bounded> weights;
-  for (int j = 0; j < top_k; ++j) {
-    const double below = largest - logits[static_cast<std::size_t>(chosen[j])].value;
-    const double weight = std::exp(-below) / (layer.router.renormalize ? chosen_sum : sum);
-    const double off = layer.router.renormalize ? chosen_off : all_off;
-    const double roundings = layer.shape.experts + top_k + 20 + below + 1;
-    weights.push_back({weight, weight * (std::expm1(2 * off) + roundings * kUnit) * kSlack + 0x1p-126});
-  }
-  return weights;
+  const auto row = router.weight.begin();
+  const auto equal_in = [&](const std::vector<float>& values) {
+    return values.empty() || values[static_cast<std::size_t>(a)] == values[static_cast<std::size_t>(b)];
+  };
+  return std::equal(row + a * hidden, row + (a + 1) * hidden, row + b * hidden) && equal_in(router.bias) &&
+         equal_in(router.correction);
 }
 
 /// Sets row and first from the experts.
@@ -114,26 +64,88 @@ std::string inconsistency(const Layer& layer, const Tokens& tokens, const Routin
   return "";
 }
 
-/// The choice of one token: no expert left over may have a logit above the chosen one's by more than both bounds, nor,
+/// [experts]: who certainly could have been chosen, for the experts of groups that lose are out. A group that an expert
+/// was chosen from stays; it must not certainly lose against top_groups others.
+std::vector<bool> who_may_be_left(const Layer& layer, const std::vector<Bounded>& scores, const std::int32_t* chosen,
+                                  int token, Stage& stage) {
+  std::vector<bool> may(scores.size(), true);
+  const std::vector<Bounded> groups = group_scores_of(layer.router, scores);
+  if (groups.empty()) return may;
+  const std::size_t size = scores.size() / groups.size();
+  int taken = 0;
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    const auto of_group = [&](std::int32_t e) { return static_cast<std::size_t>(e) / size == g; };
+    const auto certainly_better = [&](const Bounded& other) {
+      return other.value - other.bound > groups[g].value + groups[g].bound;
+    };
+    const auto perhaps_as_good = [&](const Bounded& other) {
+      return other.value + other.bound >= groups[g].value - groups[g].bound;
+    };
+    const bool has_chosen = std::any_of(chosen, chosen + layer.shape.top_k, of_group);
+    taken += has_chosen ? 1 : 0;
+    if (has_chosen && std::count_if(groups.begin(), groups.end(), certainly_better) >= layer.router.top_groups) {
+      stage.fail(fmt::format("token {}: an expert of group {} was chosen, which is not among the best {}", token, g,
+                             layer.router.top_groups));
+    }
+    // The group itself is among those that are perhaps as good.
+    const bool stays =
+        has_chosen || std::count_if(groups.begin(), groups.end(), perhaps_as_good) <= layer.router.top_groups;
+    std::fill_n(may.begin() + static_cast<std::ptrdiff_t>(g * size), size, stays);
+  }
+  if (taken > layer.router.top_groups) {
+    stage.fail(
+        fmt::format("token {}: experts of {} groups were chosen, not of {}", token, taken, layer.router.top_groups));
+  }
+  return may;
+}
+
+/// The choice of one token: no expert left over may have a score above the chosen one's by more than both bounds, nor,
 /// with a lower index, an equal one.
-void judge_choice(const Layer& layer, const std::vector<Bounded>& logits, const std::int32_t* chosen, int token,
+void judge_choice(const Layer& layer, const std::vector<Bounded>& scores, const std::int32_t* chosen, int token,
                   Stage& stage) {
-  const int top_k = layer.shape.top_k;
-  for (int j = 0; j < top_k; ++j) {
+  const std::vector<bool> may = who_may_be_left(layer, scores, chosen, token, stage);
+  for (int j = 0; j < layer.shape.top_k; ++j) {
     const int e = chosen[j];
-    const Bounded& mine = logits[static_cast<std::size_t>(e)];
+    const Bounded& mine = scores[static_cast<std::size_t>(e)];
     Bounded best = mine;
     bool tie_lost = false;
     for (int f = 0; f < layer.shape.experts; ++f) {
-      if (std::find(chosen, chosen + j + 1, f) != chosen + j + 1) continue;
-      const Bounded& other = logits[static_cast<std::size_t>(f)];
-      tie_lost |= f < e && other.value == mine.value && (other.bound + mine.bound == 0 || same_router_row(layer, f, e));
+      if (!may[static_cast<std::size_t>(f)] || std::find(chosen, chosen + j + 1, f) != chosen + j + 1) continue;
+      const Bounded& other = scores[static_cast<std::size_t>(f)];
+      tie_lost |= f < e && other.value == mine.value && (other.bound + mine.bound == 0 || are_twins(layer, f, e));
       if (other.value - other.bound > best.value - best.bound && other.value > mine.value) best = other;
     }
     const double allowed = best.value > mine.value ? best.bound + mine.bound : 0;
     stage.compare(token, j, mine.value, best.value, allowed);
     if (tie_lost) stage.fail(fmt::format("token {} slot {}: expert {} ties with a lower one left over", token, j, e));
   }
+}
+
+/// The experts with the largest scores, largest first, the lower index first among equals.
+std::vector<std::int32_t> best_of(const std::vector<double>& scores) {
+  std::vector<std::int32_t> order(scores.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
+    return scores[static_cast<std::size_t>(a)] > scores[static_cast<std::size_t>(b)];
+  });
+  return order;
+}
+
+std::vector<double> values_of(const std::vector<Bounded>& bounded) {
+  std::vector<double> values;
+  for (const Bounded& b : bounded) values.push_back(b.value);
+  return values;
+}
+
+/// The experts of one token, best first, those of losing groups last.
+std::vector<std::int32_t> choose(const Layer& layer, const std::vector<Bounded>& bounded) {
+  std::vector<double> scores = values_of(bounded);
+  const std::vector<std::int32_t> groups = best_of(values_of(group_scores_of(layer.router, bounded)));
+  for (std::size_t i = static_cast<std::size_t>(layer.router.top_groups); i < groups.size(); ++i) {
+    const auto size = static_cast<std::ptrdiff_t>(scores.size() / groups.size());
+    std::fill_n(scores.begin() + groups[i] * size, size, -std::numeric_limits<double>::infinity());
+  }
+  return best_of(scores);
 }
 
 }  // namespace
@@ -146,12 +158,8 @@ Routing route(const Layer& layer, const Tokens& tokens) {
   routing.expert.resize(static_cast<std::size_t>(tokens.count) * top_k);
   routing.weight.resize(routing.expert.size());
   parallel_for(0, tokens.count, [&](int token) {
-    const std::vector<Bounded> logits = logits_of(layer, tokens, token);
-    std::vector<std::int32_t> order(logits.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
-      return logits[static_cast<std::size_t>(a)].value > logits[static_cast<std::size_t>(b)].value;
-    });
+    const std::vector<Bounded> logits = logits_of(layer, tokens, token, Order::steps);
+    const std::vector<std::int32_t> order = choose(layer, scores_of(layer.router, logits));
     const std::vector<Bounded> weights = weights_of(layer, logits, order.data());
     for (std::size_t j = 0; j < top_k; ++j) {
       routing.expert[static_cast<std::size_t>(token) * top_k + j] = order[j];
@@ -170,9 +178,9 @@ std::vector<Stage> judge_routing(const Layer& layer, const Tokens& tokens, const
     return {choice};
   }
   for (int token = 0; token < tokens.count; ++token) {
-    const std::vector<Bounded> logits = logits_of(layer, tokens, token);
+    const std::vector<Bounded> logits = logits_of(layer, tokens, token, Order::steps);
     const auto begin = static_cast<std::ptrdiff_t>(token) * routing.top_k;
-    judge_choice(layer, logits, routing.expert.data() + begin, token, choice);
+    judge_choice(layer, scores_of(layer.router, logits), routing.expert.data() + begin, token, choice);
     const std::vector<Bounded> weights = weights_of(layer, logits, routing.expert.data() + begin);
     for (int j = 0; j < routing.top_k; ++j) {
       const Bounded& want = weights[static_cast<std::size_t>(j)];

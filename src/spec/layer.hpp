@@ -156,6 +156,8 @@ struct Pass {
 
 /// Every intermediate value of one run, as the engine computed it, for the reference to judge stage by stage.
 struct Trace {
+  /// How many k the engine's GEMMs add in any order at a time (reference/layer.hpp, step 3): 32 in a tensor core.
+  int step = 32;
   /// What the experts' and the shared expert's norms made of the tokens, [tokens, hidden] bf16; empty
   /// when the layer has none: they then see the tokens.
   std::vector<std::uint16_t> experts_input;
