@@ -121,12 +121,25 @@ void settle(const ExpertsPlan& plan, const LoadOptions& options, bool bias, Expe
   experts.scheme = plan.format->scheme;
   if (experts.scheme.weights == WeightScheme::mxfp4) experts.scheme.inputs = options.mxfp4_inputs;
   layer.memory_bytes += sizes_of(experts, bias).bytes();
-  for (const Source& source : plan.sources) {
-    // Scales and biases pass through a buffer as they are and as float; codes only when they must be put in order.
-    const std::uint64_t values = 2 * std::max(source.scale.bytes, source.bias.bytes) * sizeof(float);
-    const std::uint64_t codes = source.order.as_stored() ? 0 : source.codes.bytes;
-    layer.buffer_bytes = std::max({layer.buffer_bytes, values, codes});
+}
+
+std::uint64_t bytes_of(const StoredTensor* stored) {
+  return stored->tensor.end - stored->tensor.begin;
+}
+
+/// The most that is held beside the layer: one expert's matrix, where it must be put in order, and floats, which are
+/// held as stored, as 16 bits and as 32.
+std::uint64_t buffer_bytes(const LayerPlan& plan) {
+  std::uint64_t matrix = 0;
+  std::uint64_t values = 0;
+  for (const ExpertsPlan* experts : {&plan.gate_up, &plan.down, &plan.shared_gate_up, &plan.shared_down}) {
+    for (const Source& source : experts->sources) {
+      if (!source.order.as_stored()) matrix = std::max({matrix, source.codes.bytes, source.group_scale.bytes});
+      values = std::max({values, source.scale.bytes, source.bias.bytes});
+    }
   }
+  for (const VectorPlan& vector : plan.vectors) values = std::max(values, bytes_of(vector.stored));
+  return std::max(matrix, values) + 3 * values;
 }
 
 }  // namespace
@@ -155,8 +168,8 @@ LayerPlan plan_layer(const Model& model, int index, const LoadOptions& options) 
     std::uint64_t count = 1;
     for (const std::uint64_t extent : vector.stored->tensor.shape) count *= extent;
     plan.memory_bytes += count * sizeof(float);
-    plan.buffer_bytes = std::max(plan.buffer_bytes, vector.stored->tensor.end - vector.stored->tensor.begin);
   }
+  plan.buffer_bytes = buffer_bytes(plan);
   plan.disk_bytes = finder.bytes();
   return plan;
 }
