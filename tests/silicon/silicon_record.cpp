@@ -1,7 +1,8 @@
 // Writes what a card answers to the kernels and calls of silicon_probe.cpp, and hashes of what it answers to the cases
-// of isa/isa_case.hpp; with a third argument the answers themselves too, to look into a difference:
-//   silicon_record gpu:0 tests/fixtures/silicon [FOLDER]
+// of isa/isa_case.hpp; with a third argument also what an emulated H200 answers otherwise to those:
+//   silicon_record gpu:0 tests/fixtures/silicon [DIFFERENCES.txt]
 
+#include <array>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -38,24 +39,42 @@ void record(const std::string& place_name, const std::filesystem::path& folder) 
   std::fputs(lines.c_str(), stdout);
 }
 
-/// A part's name and number of words in a line, then the words.
-void write_answers(const std::filesystem::path& path, const std::vector<moesaic::isa::Answer>& answers) {
-  std::string bytes;
-  for (const moesaic::isa::Answer& answer : answers) {
-    if (!answer.error.empty()) continue;
-    const std::uint32_t* words = answer.words.data();
-    for (const moesaic::isa::Part& part : answer.of->parts) {
-      bytes += part.name + "\n" + std::to_string(part.words) + "\n";
-      bytes.append(reinterpret_cast<const char*>(words), part.words * 4);
-      words += part.words;
+constexpr std::size_t kDifferencesShown = 48;
+
+/// What an emulated card answers otherwise than this one: for each part a line with its name and the number of words
+/// that differ, then the first of them: index, this card's, the emulated one's.
+std::string differences(const std::vector<moesaic::isa::Answer>& here, const std::vector<moesaic::isa::Answer>& there) {
+  std::string text;
+  for (std::size_t i = 0; i < here.size(); ++i) {
+    if (!here[i].error.empty()) continue;
+    if (!there[i].error.empty()) {
+      text += here[i].of->name + ": " + there[i].error + "\n";
+      continue;
+    }
+    std::size_t first = 0;
+    for (const moesaic::isa::Part& part : here[i].of->parts) {
+      std::string lines;
+      std::size_t count = 0;
+      for (std::size_t word = 0; word < part.words; ++word) {
+        const std::uint32_t want = here[i].words[first + word];
+        const std::uint32_t got = there[i].words[first + word];
+        if (want == got || ++count > kDifferencesShown) continue;
+        std::array<char, 64> line{};
+        std::snprintf(line.data(), line.size(), "  %zu %08x %08x\n", word, want, got);
+        lines += line.data();
+      }
+      if (count != 0) text += part.name + ": " + std::to_string(count) + "\n" + lines;
+      first += part.words;
     }
   }
-  write_file(path, bytes.data(), bytes.size());
+  return text;
 }
 
 /// Cases that the card rejects are told of and have no record.
-void record_instructions(const std::string& place_name, const std::filesystem::path& folder, const char* raw_folder) {
+void record_instructions(const std::string& place_name, const std::filesystem::path& folder,
+                         const char* differences_path) {
   using namespace moesaic;
+  std::string found;
   for (const isa::Family& family : isa::families()) {
     const std::vector<isa::Case> cases = family.cases();
     const std::vector<isa::Answer> answers =
@@ -68,16 +87,19 @@ void record_instructions(const std::string& place_name, const std::filesystem::p
                   answer.error.c_str());
     }
     write_records(folder / ("isa_" + family.name + ".bin"), isa::records_of(answers));
-    if (raw_folder != nullptr) write_answers(std::filesystem::path(raw_folder) / (family.name + ".raw"), answers);
     std::printf("%-16s %zu cases, %zu failed\n", family.name.c_str(), cases.size(), failed);
+    if (differences_path == nullptr) continue;
+    found += differences(answers,
+                         isa::run_cases(device::open_driver(device::parse_place("emulated:h200")), "sm_90a", cases));
   }
+  if (differences_path != nullptr) write_file(differences_path, found.data(), found.size());
 }
 
 }  // namespace
 
 int main(int count, char** arguments) {
   if (count != 3 && count != 4) {
-    std::fputs("usage: silicon_record gpu:0|emulated:h200 FOLDER [FOLDER OF WHOLE ANSWERS]\n", stderr);
+    std::fputs("usage: silicon_record gpu:0|emulated:h200 FOLDER [DIFFERENCES.txt]\n", stderr);
     return 2;
   }
   try {
