@@ -38,7 +38,7 @@ const std::map<std::string, Room> kRooms{
       ""}},
     {"device", {{"spec/"}, kNothing, "emulator/"}},
     {"engine", {{"spec/", "device/"}, kNothing, "kernels/"}},
-    {"cli", {{"spec/", "checkpoint/", "reference/", "device/", "engine/"}, kNothing, ""}},
+    {"cli", {{"spec/", "checkpoint/", "reference/", "emulator/", "device/", "engine/"}, kNothing, ""}},
 };
 
 struct Source {

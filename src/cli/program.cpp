@@ -70,6 +70,7 @@ int parse_and_run(int count, const char* const* arguments) {
   add_models(program);
   add_synth(program);
   add_run(program, exit_code);
+  add_emulate(program, exit_code);
   try {
     program.parse(count, arguments);
     return exit_code;

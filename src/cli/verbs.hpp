@@ -12,4 +12,7 @@ void add_synth(CLI::App& program);
 /// `exit_code` becomes kCheckFailed when a check fails.
 void add_run(CLI::App& program, int& exit_code);
 
+/// `exit_code` becomes kFindings when the kernel did what it must not.
+void add_emulate(CLI::App& program, int& exit_code);
+
 }  // namespace moesaic::cli

@@ -1,0 +1,265 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/activity.hpp"
+#include "cli/emulate_argument.hpp"
+#include "cli/emulate_report.hpp"
+#include "cli/exit_code.hpp"
+#include "cli/gpu_model.hpp"
+#include "cli/nearest.hpp"
+#include "cli/verbs.hpp"
+#include "emulator/checks.hpp"
+#include "emulator/fat_binary.hpp"
+#include "emulator/machine.hpp"
+
+namespace moesaic::cli {
+namespace {
+
+struct EmulateOptions {
+  std::string file;
+  std::string kernel;
+  std::string grid = "1";
+  std::string block = "32";
+  std::uint32_t shared_bytes = 0;
+  std::vector<std::string> arguments;
+  std::vector<std::string> prints;
+  std::string gpu = "gb10";
+  int sms = 0;  // as many as the card has
+  std::uint64_t seed = 1;
+  std::uint64_t seeds = 1;
+  int host_threads = 0;
+  std::string checks = "all";
+  bool list = false;
+  bool json = false;
+};
+
+constexpr std::uint64_t kValuesPrinted = 8;
+
+/// "X", "X,Y" or "X,Y,Z".
+emulator::Extent parse_extent(const std::string& text, std::string_view option) {
+  std::array<std::uint32_t, 3> numbers{1, 1, 1};
+  const char* at = text.data();
+  const char* const last = at + text.size();
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    const auto [end, error] = std::from_chars(at, last, numbers[i]);
+    if (error != std::errc{}) break;
+    if (end == last) return {numbers[0], numbers[1], numbers[2]};
+    if (*end != ',') break;
+    at = end + 1;
+  }
+  throw Error(fmt::format("{} {}: one to three numbers with commas between are wanted, as in 16,2", option, text));
+}
+
+/// The PTX in a file: its text, or what a card of that capability takes from a fat binary.
+std::string read_ptx(const std::string& file, int capability) {
+  std::ifstream stream(file, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(stream), {}};
+  if (!stream) throw Error(fmt::format("{}: the file cannot be read", file));
+  if (text.size() >= 16 && emulator::fat_binary_bytes(text.data()) != 0) {
+    return emulator::ptx_for(std::as_bytes(std::span(text)), capability);
+  }
+  if (text.starts_with("\x7f"
+                       "ELF")) {
+    throw Error(fmt::format("{}: machine code cannot be emulated; give the PTX, or a fat binary that has some", file));
+  }
+  return text;
+}
+
+const emulator::Kernel& choose_kernel(const EmulateOptions& options, const emulator::Module& module) {
+  std::vector<std::string> names;
+  for (const emulator::Kernel& kernel : module.kernels) names.push_back(kernel.name);
+  if (names.empty()) throw Error(fmt::format("{}: there is no kernel (.entry) in it", options.file));
+  if (options.kernel.empty() && names.size() == 1) return module.kernels.front();
+  if (options.kernel.empty()) {
+    throw Error(fmt::format("{} has {} kernels: choose one with --kernel; they are {}", options.file, names.size(),
+                            fmt::join(names, ", ")));
+  }
+  if (const emulator::Kernel* kernel = module.find_kernel(options.kernel)) return *kernel;
+  throw Error(fmt::format("--kernel {}: no such kernel in {}{}; --list shows them", options.kernel, options.file,
+                          did_you_mean(options.kernel, names)));
+}
+
+/// A run of the kernel with one seed.
+class Run {
+ public:
+  Run(const EmulateOptions& options, const Device& card, const std::string& ptx, const std::vector<Argument>& arguments,
+      std::uint64_t seed)
+      : machine_({.card = card,
+                  .seed = seed,
+                  .host_threads = options.host_threads,
+                  .checks = emulator::parse_checks(options.checks)}),
+        kernel_(choose_kernel(options, machine_.load(ptx))),
+        placed_(arguments, kernel_, machine_),
+        launch_{.grid = parse_extent(options.grid, "--grid"),
+                .block = parse_extent(options.block, "--block"),
+                .dynamic_shared_bytes = options.shared_bytes,
+                .parameters = placed_.parameters()} {}
+
+  /// Launches the kernel and fills in what came of it.
+  void fill(EmulateReport& report) {
+    report.kernel = kernel_.name;
+    report.launch = launch_;
+    report.seed = machine_.options().seed;
+    try {
+      report.statistics = machine_.launch(kernel_, launch_);
+    } catch (const emulator::Fault& fault) {
+      using Kind = emulator::Fault::Kind;
+      if (fault.kind == Kind::launch || fault.kind == Kind::unsupported) throw DeviceError(fault.what());
+      report.fault = fault.what();
+      report.fault_kind = name_of(fault.kind);
+    }
+    report.findings = machine_.take_findings();
+  }
+
+  /// Prints a buffer as --print says: "BUFFER", "BUFFER:TYPE" or "BUFFER:TYPE[COUNT]".
+  EmulateReport::Printed print(const std::string& text) {
+    const auto wrong = [&](const std::string& what) { return Error(fmt::format("--print {}: {}", text, what)); };
+    EmulateReport::Printed printed;
+    const std::size_t colon = std::min(text.find(':'), text.size());
+    const auto [end, error] = std::from_chars(text.data(), text.data() + colon, printed.buffer);
+    if (error != std::errc{} || end != text.data() + colon) throw wrong("it begins with the number of a buffer");
+    if (printed.buffer >= placed_.buffers().size()) {
+      throw wrong(fmt::format("there are {} buffers, counted from 0", placed_.buffers().size()));
+    }
+    const PlacedBuffer& buffer = placed_.buffers()[printed.buffer];
+    const ValueType* type = buffer.argument->type;
+    std::uint64_t wanted = kValuesPrinted;
+    if (colon != text.size()) {
+      const std::size_t open = std::min(text.find('[', colon), text.size());
+      type = &find_value_type(text.substr(colon + 1, open - colon - 1), fmt::format("--print {}", text));
+      if (open != text.size()) {
+        const auto [close, failed] = std::from_chars(text.data() + open + 1, text.data() + text.size(), wanted);
+        if (failed != std::errc{} || std::string_view(close) != "]") throw wrong("a COUNT in brackets ends it");
+      }
+    }
+    printed.type = type->name;
+    printed.count = buffer.argument->size_bytes / type->bytes;
+    const std::vector<std::byte> bytes = download(buffer);
+    for (std::uint64_t i = 0; i < std::min(wanted, printed.count); ++i) {
+      std::uint64_t bits = 0;
+      std::memcpy(&bits, bytes.data() + i * type->bytes, type->bytes);
+      printed.values.push_back(show_value(*type, bits));
+    }
+    return printed;
+  }
+
+  /// Writes the files that out: arguments name; gives back their names.
+  std::vector<std::string> write_files() {
+    std::vector<std::string> written;
+    for (const PlacedBuffer& buffer : placed_.buffers()) {
+      const std::string& file = buffer.argument->out;
+      if (file.empty()) continue;
+      const std::vector<std::byte> bytes = download(buffer);
+      std::ofstream stream(file, std::ios::binary | std::ios::trunc);
+      stream.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+      if (!stream.flush()) throw Error(fmt::format("{}: the file cannot be written", file));
+      written.push_back(file);
+    }
+    return written;
+  }
+
+ private:
+  std::vector<std::byte> download(const PlacedBuffer& buffer) const {
+    std::vector<std::byte> bytes(buffer.argument->size_bytes);
+    machine_.memory().read(bytes.data(), buffer.address, bytes.size());
+    return bytes;
+  }
+
+  emulator::Machine machine_;
+  const emulator::Kernel& kernel_;
+  PlacedArguments placed_;
+  emulator::Launch launch_;
+};
+
+int list_kernels(const EmulateOptions& options, const Device& card, const std::string& ptx) {
+  emulator::Machine machine({.card = card});
+  for (const emulator::Kernel& kernel : machine.load(ptx).kernels) {
+    std::vector<std::uint32_t> sizes;
+    for (const emulator::Parameter& parameter : kernel.parameters) sizes.push_back(parameter.bytes);
+    fmt::print("{}: arguments of [{}] bytes, {} bytes of static shared memory\n", kernel.name, fmt::join(sizes, ", "),
+               kernel.static_shared_bytes);
+  }
+  static_cast<void>(options);
+  return kOk;
+}
+
+int emulate(const EmulateOptions& options) {
+  const GpuModel model(options.gpu);
+  Device card = model.device();
+  if (options.sms > 0) card.sms = options.sms;
+  const std::string ptx = read_ptx(options.file, card.capability());
+  if (options.list) return list_kernels(options, card, ptx);
+  std::vector<Argument> arguments;
+  for (const std::string& text : options.arguments) arguments.push_back(parse_argument(text));
+  EmulateReport report;
+  report.file = options.file;
+  report.card = options.gpu;
+  report.card_name = card.full_name;
+  report.checks = options.checks;
+  report.host_threads = options.host_threads;
+  std::unique_ptr<Run> run;
+  {
+    Activity activity(fmt::format("running on an emulated {}", options.gpu));
+    for (std::uint64_t i = 0; i < options.seeds && report.clean(); ++i) {
+      run = std::make_unique<Run>(options, card, ptx, arguments, options.seed + i);
+      run->fill(report);
+      report.runs = i + 1;
+    }
+  }
+  for (const std::string& print : options.prints) report.printed.push_back(run->print(print));
+  report.written = run->write_files();
+  fmt::print("{}", options.json ? as_json(report) + "\n" : as_text(report, wants_colour()));
+  return report.clean() ? kOk : kFindings;
+}
+
+}  // namespace
+
+void add_emulate(CLI::App& program, int& exit_code) {
+  const auto options = std::make_shared<EmulateOptions>();
+  CLI::App* verb =
+      program.add_subcommand("emulate", "run a kernel of a PTX file on an emulated card and say what is wrong");
+  verb->add_option("FILE", options->file, "PTX, or a fat binary with PTX (nvcc -ptx, nvcc -fatbin)")->required();
+  verb->add_option("--kernel", options->kernel, "its name; may be left out when the file has one");
+  verb->add_option("--grid", options->grid, "blocks: X or X,Y or X,Y,Z")->capture_default_str();
+  verb->add_option("--block", options->block, "threads of a block, likewise")->capture_default_str();
+  verb->add_option("--smem", options->shared_bytes, "bytes of dynamic shared memory")->capture_default_str();
+  verb->add_option("--arg", options->arguments, "an argument, in order; see below")->allow_extra_args(false);
+  verb->add_option("--print", options->prints, "a buffer to print: NUMBER, NUMBER:TYPE or NUMBER:TYPE[COUNT]")
+      ->allow_extra_args(false);
+  verb->add_option("--gpu", options->gpu, "gb10, rtx5090, rtxpro6000, h200, or a file; see below")
+      ->capture_default_str();
+  verb->add_option("--sms", options->sms, "cut the card to so many SMs")->check(CLI::PositiveNumber);
+  verb->add_option("--seed", options->seed, "of the order of things; equal seeds repeat a run on one host thread")
+      ->capture_default_str();
+  verb->add_option("--seeds", options->seeds, "run with so many seeds, from --seed on, until something is found")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  verb->add_option("--host-threads", options->host_threads, "threads of this machine; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  verb->add_option("--check", options->checks,
+                   "what to look for: all, none, or undefined, races, proxies, early_reads, bank_conflicts, counts")
+      ->capture_default_str();
+  verb->add_flag("--list", options->list, "list the kernels of the file");
+  verb->add_flag("--json", options->json, "report as one JSON object");
+  verb->footer(std::string(kArgumentHelp) + "\n" + kGpuFileHelp +
+               "\nExamples:\n"
+               "  moesaic emulate saxpy.ptx --grid 4 --block 256 --arg f32:2 --arg 'buffer:f32[1024]=uniform(1)' \\\n"
+               "      --arg 'buffer:f32[1024]=zeros' --print 1\n"
+               "  moesaic emulate kernels.fatbin --kernel scan --gpu h200 --seeds 100 --arg in:data.bin --arg "
+               "out:sums.bin:4096\n"
+               "  moesaic emulate kernels.ptx --list\n\n" +
+               std::string(kExitCodesHelp));
+  verb->callback([options, &exit_code] { exit_code = emulate(*options); });
+}
+
+}  // namespace moesaic::cli
