@@ -1,5 +1,6 @@
 moesaic_test(safetensors_test moesaic_checkpoint moesaic::fmt)
 moesaic_test(checkpoint_test moesaic_checkpoint nlohmann_json::nlohmann_json)
+moesaic_test(config_test moesaic_checkpoint nlohmann_json::nlohmann_json)
 moesaic_test(layout_test moesaic_checkpoint nlohmann_json::nlohmann_json)
 moesaic_test(npy_test moesaic_checkpoint)
 moesaic_test(synth_test moesaic_checkpoint)
