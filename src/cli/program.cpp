@@ -71,6 +71,7 @@ int parse_and_run(int count, const char* const* arguments) {
   add_synth(program);
   add_run(program, exit_code);
   add_emulate(program, exit_code);
+  add_bench(program);
   try {
     program.parse(count, arguments);
     return exit_code;

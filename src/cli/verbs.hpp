@@ -6,6 +6,7 @@
 /// as Error (exit code 2) or DeviceError (3).
 namespace moesaic::cli {
 
+void add_bench(CLI::App& program);
 void add_models(CLI::App& program);
 void add_synth(CLI::App& program);
 
