@@ -9,6 +9,7 @@
 #include "engine/engine.hpp"
 #include "engine/quantize.hpp"
 #include "engine/router.hpp"
+#include "layer_kinds.hpp"
 #include "random_operands.hpp"
 #include "reference/layer.hpp"
 #include "spec/error.hpp"
@@ -29,9 +30,9 @@ class CpuEngine : public testing::Test {
     Trace trace = make_cpu_engine(layer, 2)->run(tokens, Keep::trace);
     const reference::Judgement judgement = reference::judge(layer, tokens, trace);
     EXPECT_TRUE(judgement.passed()) << seed() << "\n" << judgement.text();
-    EXPECT_EQ(judgement.stages.size(), 10U) << judgement.text();
+    EXPECT_GE(judgement.stages.size(), 6U) << judgement.text();
     const reference::Stage whole =
-        reference::judge_output(reference::layer_interval(layer, tokens, trace.routing), trace.output);
+        reference::judge_output(reference::layer_interval(layer, tokens, trace.routing, trace.step), trace.output);
     EXPECT_TRUE(whole.passed()) << seed() << "\n" << whole.text();
     EXPECT_EQ(whole.compared, static_cast<std::int64_t>(tokens.count) * tokens.hidden);
     return trace;
@@ -40,6 +41,40 @@ class CpuEngine : public testing::Test {
   std::uint64_t seed_ = std::random_device{}();
   test::Random random_{seed_};
 };
+
+class EveryKind : public CpuEngine, public testing::WithParamInterface<test::LayerKind> {};
+
+TEST_P(EveryKind, AgreesWithTheReference) {
+  const Layer layer = test::random_layer(random_, GetParam(), {.experts = 8, .top_k = 3, .hidden = 288, .width = 352});
+  expect_right(layer, test::random_tokens(random_, 7, 288));
+}
+
+TEST_P(EveryKind, EmptyExpertsAndExpertsWithOneRow) {
+  const Layer layer = test::random_layer(random_, GetParam(), {.experts = 16, .top_k = 2, .hidden = 64, .width = 96});
+  const Trace trace = expect_right(layer, test::random_tokens(random_, 1, 64));
+  EXPECT_EQ(trace.routing.first.back(), 2);
+  EXPECT_TRUE(expect_right(layer, test::random_tokens(random_, 0, 64)).output.empty());
+}
+
+TEST_P(EveryKind, AllTokensOnOneExpert) {
+  Layer layer = test::random_layer(random_, GetParam(), {.experts = 4, .top_k = 1, .hidden = 64, .width = 64});
+  Tokens tokens = test::random_tokens(random_, 9, 64);
+  for (std::size_t i = 0; i < tokens.values.size(); i += 64) tokens.values[i] = encode_bf16(5.0F);
+  for (std::size_t e = 0; e < 4; ++e) layer.router.weight[e * 64] = e == 2 ? 100.0F : 0.0F;
+  layer.router.input_scale.assign(layer.router.input_scale.size(), 1.0F);
+  layer.router.correction.assign(layer.router.correction.size(), 0.0F);
+  EXPECT_EQ(expect_right(layer, tokens).routing.first, (std::vector<std::int32_t>{0, 0, 0, 9, 9}));
+}
+
+TEST_P(EveryKind, RealWidths) {
+  const Layer narrow = test::random_layer(random_, GetParam(), {.experts = 2, .top_k = 1, .hidden = 64, .width = 704});
+  expect_right(narrow, test::random_tokens(random_, 3, 64));
+  const Layer wide = test::random_layer(random_, GetParam(), {.experts = 2, .top_k = 1, .hidden = 2880, .width = 64});
+  expect_right(wide, test::random_tokens(random_, 3, 2880));
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, EveryKind, testing::ValuesIn(test::layer_kinds()),
+                         [](const auto& instance) { return instance.param.name; });
 
 TEST_F(CpuEngine, AgreesWithTheReference) {
   const Layer layer = test::random_layer(random_, {.experts = 16, .top_k = 4, .hidden = 512, .width = 704});
