@@ -19,8 +19,8 @@ std::string exchange(const std::string& between, int partner) {
                      1, kSharedWords);
 }
 
-Run block_of(std::uint32_t threads, std::uint32_t blocks = 1) {
-  return Run{.grid = {blocks}, .block = {threads}, .buffers = {std::vector<std::uint32_t>(1024)}};
+Trial block_of(std::uint32_t threads, std::uint32_t blocks = 1) {
+  return Trial{.grid = {blocks}, .block = {threads}, .buffers = {std::vector<std::uint32_t>(1024)}};
 }
 
 TEST(BlockRaces, BarriersOrderThreads) {
@@ -37,7 +37,8 @@ TEST(BlockRaces, LanesThatRunTogetherAreNotOrdered) {
 
 TEST(BlockRaces, OnlyTheLanesOfTheMaskAreOrdered) {
   const std::string halves =
-      "and.b32 %r8, %r2, 16;\nsetp.eq.u32 %p0, %r8, 0;\nselp.b32 %r9, 0xffff, 0xffff0000, %p0;\nbar.warp.sync %r9;";
+      "setp.lt.u32 %p0, %r2, 16;\n@%p0 bra LOW;\nbar.warp.sync 0xffff0000;\nbra BOTH;\n"
+      "LOW:\nbar.warp.sync 0xffff;\nBOTH:\n";
   expect_silence(exchange(halves, 1), block_of(32));
   expect_finding(exchange(halves, 16), block_of(32), kRace, "ld.shared");
 }
@@ -88,7 +89,7 @@ std::string hand_over(const std::string& before, const std::string& raise, const
 }
 
 TEST(GridRaces, ReleaseAndAcquireOrderBlocks) {
-  const Run run = block_of(1, 2);
+  const Trial run = block_of(1, 2);
   expect_silence(hand_over("", "st.release.gpu.global.u32 [%rd8], 1;", "ld.acquire.gpu.global.u32 %r4, [%rd8];", ""),
                  run);
   expect_silence(
@@ -103,7 +104,7 @@ TEST(GridRaces, ReleaseAndAcquireOrderBlocks) {
 }
 
 TEST(GridRaces, ALostReleaseAcquireFenceOrScopeIsFound) {
-  const Run run = block_of(1, 2);
+  const Trial run = block_of(1, 2);
   const std::string release = "st.release.gpu.global.u32 [%rd8], 1;";
   const std::string relaxed = "st.relaxed.gpu.global.u32 [%rd8], 1;";
   const std::string acquire = "ld.acquire.gpu.global.u32 %r4, [%rd8];";
@@ -117,7 +118,7 @@ TEST(GridRaces, ALostReleaseAcquireFenceOrScopeIsFound) {
 }
 
 TEST(GridRaces, ANarrowScopeDoesNotReachAnotherBlock) {
-  const Run run = block_of(1, 2);
+  const Trial run = block_of(1, 2);
   const std::string text =
       hand_over("", "st.release.cta.global.u32 [%rd8], 1;", "ld.acquire.gpu.global.u32 %r4, [%rd8];", "");
   expect_finding(text, run, kRace, "ld.global.u32 %r5");

@@ -24,7 +24,7 @@ inline std::string kernel_text(const std::string& body, int parameters, const st
 }
 
 /// How a kernel is run.
-struct Run {
+struct Trial {
   Extent grid{};
   Extent block{};
   std::uint32_t dynamic_shared = 0;
@@ -33,7 +33,7 @@ struct Run {
 };
 
 /// What the checks find in a kernel, for one seed.
-inline std::vector<Finding> findings_of(const std::string& text, const Run& run, std::uint64_t seed) {
+inline std::vector<Finding> findings_of(const std::string& text, const Trial& run, std::uint64_t seed) {
   Options options = card_options("gb10", seed);
   options.checks = run.checks;
   Bench bench(text, options);
@@ -44,7 +44,7 @@ inline std::vector<Finding> findings_of(const std::string& text, const Run& run,
 }
 
 /// Expects that a kernel is silent for 20 seeds.
-inline void expect_silence(const std::string& text, const Run& run) {
+inline void expect_silence(const std::string& text, const Trial& run) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     for (const Finding& finding : findings_of(text, run, seed)) FAIL() << "seed " << seed << ": " << finding.sentence();
   }
@@ -52,7 +52,7 @@ inline void expect_silence(const std::string& text, const Run& run) {
 
 /// Expects that a kernel has findings of one kind only, for at least one of 20 seeds, at an instruction whose text has
 /// `where` in it or whose other party has.
-inline void expect_finding(const std::string& text, const Run& run, Finding::Kind kind, const std::string& where) {
+inline void expect_finding(const std::string& text, const Trial& run, Finding::Kind kind, const std::string& where) {
   bool found = false;
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     for (const Finding& finding : findings_of(text, run, seed)) {

@@ -31,7 +31,8 @@ std::uint64_t GlobalMemory::allocate(std::uint64_t bytes) {
   owned.storage.reset(new (std::align_val_t{kAlignment}, std::nothrow) std::byte[bytes]);
   if (owned.storage == nullptr) throw Error(fmt::format("out of host memory: {} bytes for the emulated card", bytes));
   std::fill_n(owned.storage.get(), bytes, kPoison);
-  owned.range = Allocation{next_, next_ + bytes, owned.storage.get()};
+  if (follows_definedness_) owned.defined = std::make_unique<DefinedBytes>(bytes);
+  owned.range = Allocation{next_, next_ + bytes, owned.storage.get(), owned.defined.get()};
   next_ += (bytes + kGap + kAlignment - 1) / kAlignment * kAlignment;
   used_ += bytes;
   allocations_.push_back(std::move(owned));  // addresses only grow: the order holds
@@ -57,28 +58,50 @@ const GlobalMemory::Allocation* GlobalMemory::find(std::uint64_t address, std::u
   return below != nullptr && below->holds(address, bytes) ? below : nullptr;
 }
 
-std::byte* GlobalMemory::require(std::uint64_t address, std::size_t bytes, const char* what) const {
+const GlobalMemory::Allocation& GlobalMemory::require(std::uint64_t address, std::size_t bytes,
+                                                      const char* what) const {
   const Allocation* found = find(address, bytes);
   if (found == nullptr) {
     throw Error(fmt::format("cannot {} {} bytes at {:#x}: they are not inside one allocation", what, bytes, address));
   }
-  return found->data + (address - found->begin);
+  return *found;
+}
+
+void GlobalMemory::define(const Allocation& allocation, std::uint64_t address, std::size_t bytes) {
+  if (allocation.defined != nullptr) allocation.defined->define(address - allocation.begin, bytes);
 }
 
 void GlobalMemory::write(std::uint64_t address, const void* from, std::size_t bytes) {
-  if (bytes != 0) std::memcpy(require(address, bytes, "write"), from, bytes);
+  if (bytes == 0) return;
+  const Allocation& to = require(address, bytes, "write");
+  std::memcpy(to.at(address), from, bytes);
+  define(to, address, bytes);
 }
 
 void GlobalMemory::read(void* to, std::uint64_t address, std::size_t bytes) const {
-  if (bytes != 0) std::memcpy(to, require(address, bytes, "read"), bytes);
+  if (bytes != 0) std::memcpy(to, require(address, bytes, "read").at(address), bytes);
 }
 
 void GlobalMemory::fill(std::uint64_t address, std::byte value, std::size_t bytes) {
-  if (bytes != 0) std::fill_n(require(address, bytes, "fill"), bytes, value);
+  if (bytes == 0) return;
+  const Allocation& to = require(address, bytes, "fill");
+  std::fill_n(to.at(address), bytes, value);
+  define(to, address, bytes);
 }
 
 void GlobalMemory::copy(std::uint64_t to, std::uint64_t from, std::size_t bytes) {
-  if (bytes != 0) std::memmove(require(to, bytes, "copy to"), require(from, bytes, "copy from"), bytes);
+  if (bytes == 0) return;
+  const Allocation& target = require(to, bytes, "copy to");
+  const Allocation& source = require(from, bytes, "copy from");
+  std::memmove(target.at(to), source.at(from), bytes);
+  if (target.defined == nullptr) return;
+  // Where the ranges overlap, this may take what was copied for what was there: then more counts as defined, not less.
+  define(target, to, bytes);
+  for (std::size_t done = 0; done < bytes; done += 64) {
+    const auto some = static_cast<std::uint32_t>(std::min<std::size_t>(64, bytes - done));
+    const std::uint64_t undefined = source.defined->undefined(from - source.begin + done, some);
+    if (undefined != 0) target.defined->assign(to - target.begin + done, some, undefined);
+  }
 }
 
 }  // namespace moesaic::emulator

@@ -5,6 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include "emulator/defined_bytes.hpp"
+
 namespace moesaic::emulator {
 
 /// The card's memory: a flat 64-bit address space in which every allocation is known. Addresses are never given out
@@ -19,15 +21,20 @@ class GlobalMemory {
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
     std::byte* data = nullptr;
+    DefinedBytes* defined = nullptr;  ///< which bytes somebody wrote, when that is followed
 
     /// Whether [address, address + bytes) lies within. False for 0 bytes at `end`.
     bool holds(std::uint64_t address, std::uint64_t bytes) const {
       return address >= begin && address < end && bytes <= end - address;
     }
+    std::byte* at(std::uint64_t address) const { return data + (address - begin); }
   };
 
   /// `capacity` is what the card has, in bytes.
   explicit GlobalMemory(std::uint64_t capacity) : capacity_(capacity) {}
+
+  /// From here on fresh memory is undefined until the host or a kernel writes it: Allocation::defined follows it.
+  void follow_definedness() { follows_definedness_ = true; }
 
   /// Makes an allocation, poisoned, 256-byte aligned. `bytes` 0 counts as 1.
   /// Throws Error when the card or the host has no room.
@@ -64,12 +71,15 @@ class GlobalMemory {
   struct Owned {
     Allocation range;
     std::unique_ptr<std::byte[], AlignedDelete> storage;
+    std::unique_ptr<DefinedBytes> defined;
   };
 
-  std::byte* require(std::uint64_t address, std::size_t bytes, const char* what) const;
+  const Allocation& require(std::uint64_t address, std::size_t bytes, const char* what) const;
+  void define(const Allocation& allocation, std::uint64_t address, std::size_t bytes);
 
   std::uint64_t capacity_;
   std::uint64_t used_ = 0;
+  bool follows_definedness_ = false;
   std::uint64_t next_ = 0x7f00'0000'0000;
   std::vector<Owned> allocations_;  // sorted by address
 };

@@ -209,6 +209,10 @@ Traits traits_of(const Instruction& instruction) {
   traits.needs_defined = row.kind == Class::barrier || row.kind == Class::copy || words[0] == "setmaxnreg" ||
                          words[0] == "tensormap" || words[0] == "brx";
   traits.parts = std::max<std::uint8_t>(row.access.count, 1);
+  traits.left = has(words, ".l");
+  traits.clamps = has(words, ".clamp");
+  if (words[0] == "shfl" && words.size() > 2) traits.mode = words[2][1];
+  if (words[0] == "prmt" && words.back() != ".b32") traits.travel = Travel::strict;
   std::uint8_t widest = 0;
   for (auto word = words.rbegin(); word != words.rend() && word + 1 != words.rend(); ++word) {
     const std::uint8_t bits = type_bits(*word);

@@ -73,6 +73,9 @@ struct Traits {
   Travel travel = Travel::strict;
   bool has_effect = false;        ///< beyond its destinations: whether it runs at all must be defined
   bool needs_defined = false;     ///< all of its sources decide something
+  bool left = false;              ///< shf
+  bool clamps = false;            ///< shf
+  char mode = 'i';                ///< of shfl: up, down, bfly, idx by their first letters
   bool is_signed = false;         ///< its (source) type
   std::uint8_t bits = 64;         ///< of its type; of a conversion: the source's
   std::uint8_t result_bits = 64;  ///< of a conversion

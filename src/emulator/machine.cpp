@@ -87,6 +87,7 @@ Machine::Machine(Options options)
       next_code_(kCodeWindow) {
   if (options_.card.sms < 1) throw Error("an emulated card needs at least one SM");
   if (options_.checks.any()) observer_ = std::make_unique<CardObserver>();
+  if (options_.checks.undefined) memory_.follow_definedness();
 }
 
 Machine::~Machine() = default;

@@ -1,6 +1,7 @@
 #include "emulator/observer.hpp"
 
 #include "emulator/block.hpp"
+#include "emulator/definedness.hpp"
 #include "emulator/grid_observer.hpp"
 #include "emulator/race_observer.hpp"
 
@@ -8,6 +9,7 @@ namespace moesaic::emulator {
 
 Observer::Observer(Block& block) : block_(block), grid_(*block.grid.observer) {
   if (grid_.checks().orders()) races_ = std::make_unique<RaceObserver>(block);
+  if (grid_.checks().undefined) defined_ = std::make_unique<Definedness>(block);
 }
 
 Observer::~Observer() = default;
@@ -16,16 +18,28 @@ const Traits& Observer::traits(const Instruction& instruction) const {
   return grid_.traits(instruction);
 }
 
-void Observer::begin(Warp&, const Instruction&, Lanes, Lanes) {}
+void Observer::begin(Warp& warp, const Instruction& instruction, Lanes asked, Lanes active) {
+  if (defined_ != nullptr) defined_->begin(warp, instruction, traits(instruction), asked, active);
+}
 
 void Observer::end(Warp& warp, const Instruction& instruction, Lanes active) {
   if (races_ != nullptr) races_->end(warp, instruction, traits(instruction), active);
+  if (defined_ != nullptr) defined_->end(warp, instruction, traits(instruction), active);
+}
+
+void Observer::given(Warp& warp, const std::vector<Slot>& registers, const std::vector<Slot>& predicates, Lanes lanes) {
+  if (defined_ != nullptr) defined_->given(warp, registers, predicates, lanes);
+}
+
+void Observer::given_local(Warp& warp, Lanes lanes, std::uint32_t address, std::uint32_t bytes) {
+  if (defined_ != nullptr) defined_->given_local(warp, lanes, address, bytes);
 }
 
 void Observer::touch(Warp& warp, const Instruction& instruction, ptx::Space space, std::uint64_t address,
                      std::uint32_t bytes, int lane, Purpose purpose) {
   if (space == ptx::Space::shared) address &= 0xffffffffU;
   if (races_ != nullptr) races_->touch(warp, instruction, traits(instruction), space, address, bytes, lane, purpose);
+  if (defined_ != nullptr) defined_->touch(warp, instruction, space, address, bytes, lane, purpose);
 }
 
 void Observer::lanes_met(Warp& warp, Lanes lanes) {
@@ -72,7 +86,15 @@ void Observer::dependency_waited(Warp& warp, Lanes lanes) {
 
 Ticket Observer::copy_issued(Warp& warp, const Instruction& instruction, int lane, Completion completion,
                              std::uint32_t mbarrier) {
-  return races_ != nullptr ? races_->copy_issued(warp, instruction, lane, completion, mbarrier) : 0;
+  if (free_tickets_.empty()) {
+    free_tickets_.push_back(static_cast<Ticket>(issuers_.size()));
+    issuers_.emplace_back();
+  }
+  const Ticket ticket = free_tickets_.back();
+  free_tickets_.pop_back();
+  issuers_[ticket] = Issuer{&instruction, warp.index, lane};
+  if (races_ != nullptr) races_->copy_issued(ticket, warp, instruction, lane, completion, mbarrier);
+  return ticket;
 }
 
 void Observer::copy_reads(Ticket ticket, Location from, std::uint32_t bytes) {
@@ -83,10 +105,15 @@ void Observer::copy_writes(Ticket ticket, Location to, std::uint32_t bytes, bool
   if (races_ != nullptr) races_->copy_writes(ticket, to, bytes, reduces);
 }
 
-void Observer::copy_moved(Ticket, Location, const Location*, std::uint32_t) {}
+void Observer::copy_moved(Ticket ticket, Location to, const Location* from, std::uint32_t bytes) {
+  const Issuer& issuer = issuers_[ticket];
+  if (defined_ == nullptr) return;
+  defined_->copy_moved(*issuer.instruction, issuer.warp, Lanes{1} << issuer.lane, to, from, bytes);
+}
 
 void Observer::copy_done(Ticket ticket) {
   if (races_ != nullptr) races_->copy_done(ticket);
+  free_tickets_.push_back(ticket);
 }
 
 void Observer::group_committed(Warp& warp, Lanes lanes, Completion completion) {

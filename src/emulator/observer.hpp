@@ -2,12 +2,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "emulator/instruction.hpp"
 
 namespace moesaic::emulator {
 
 class Block;
+class Definedness;
 class GridObserver;
 class RaceObserver;
 class Warp;
@@ -58,6 +60,9 @@ class Observer {
   void end(Warp& warp, const Instruction& instruction, Lanes active);
   void touch(Warp& warp, const Instruction& instruction, ptx::Space space, std::uint64_t address, std::uint32_t bytes,
              int lane, Purpose purpose);
+  /// Registers, predicates or local memory (from an address of the thread's) get values by a call or a return.
+  void given(Warp& warp, const std::vector<Slot>& registers, const std::vector<Slot>& predicates, Lanes lanes);
+  void given_local(Warp& warp, Lanes lanes, std::uint32_t address, std::uint32_t bytes);
 
   // What orders threads.
   /// bar.warp.sync: these lanes have met.
@@ -97,11 +102,21 @@ class Observer {
   void copies_will_arrive(Warp& warp, int lane, const Mbarrier& barrier);
 
  private:
+  /// Who issued an asynchronous operation.
+  struct Issuer {
+    const Instruction* instruction = nullptr;
+    int warp = 0;
+    int lane = 0;
+  };
+
   const Traits& traits(const Instruction& instruction) const;
 
   Block& block_;
   GridObserver& grid_;
   std::unique_ptr<RaceObserver> races_;  // when the order of accesses is followed
+  std::unique_ptr<Definedness> defined_;
+  std::vector<Issuer> issuers_;  // by ticket
+  std::vector<Ticket> free_tickets_;
 };
 
 }  // namespace moesaic::emulator

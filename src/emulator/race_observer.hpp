@@ -35,8 +35,8 @@ class RaceObserver {
   void mbarrier_advanced(const Mbarrier& barrier);
   void mbarrier_passed(Warp& warp, int lane, const Mbarrier& barrier, bool acquires);
   void dependency_waited(const Warp& warp, Lanes lanes);
-  Ticket copy_issued(Warp& warp, const Instruction& instruction, int lane, Completion completion,
-                     std::uint32_t mbarrier);
+  void copy_issued(Ticket ticket, Warp& warp, const Instruction& instruction, int lane, Completion completion,
+                   std::uint32_t mbarrier);
   void copy_reads(Ticket ticket, Location from, std::uint32_t bytes);
   void copy_writes(Ticket ticket, Location to, std::uint32_t bytes, bool reduces);
   void copy_done(Ticket ticket);
@@ -131,8 +131,7 @@ class RaceObserver {
   std::vector<BarrierState> mbarriers_;
   std::unordered_map<std::uint32_t, std::pair<Agent, Epoch>> former_mbarriers_;
   std::unordered_map<std::uint64_t, KnowledgeRef> released_;  // by location: to threads of this block
-  std::vector<Operation> operations_;
-  std::vector<Ticket> free_tickets_;
+  std::vector<Operation> operations_;                         // by ticket
   std::unordered_map<std::uint64_t, Groups> groups_;
   std::unordered_map<std::uint64_t, std::vector<MapFence>> map_fences_;  // by address / kTensorMapBytes
   std::vector<std::pair<Location, int>> to_acquire_;  // of the instruction that runs, with their lanes

@@ -14,8 +14,8 @@ RaceObserver::Groups& RaceObserver::groups_of(const Warp& warp, int lane, Comple
   return at->second;
 }
 
-Ticket RaceObserver::copy_issued(Warp& warp, const Instruction& instruction, int lane, Completion completion,
-                                 std::uint32_t mbarrier) {
+void RaceObserver::copy_issued(Ticket ticket, Warp& warp, const Instruction& instruction, int lane,
+                               Completion completion, std::uint32_t mbarrier) {
   Operation operation{.issued = moment_of(warp, lane),
                       .completion = completion,
                       .mbarrier = mbarrier,
@@ -32,14 +32,8 @@ Ticket RaceObserver::copy_issued(Warp& warp, const Instruction& instruction, int
     operation.sequence = ++groups.issued;
   }
   ++state_of(warp).now;  // what the lane does from here on does not come before the operation
-  if (free_tickets_.empty()) {
-    operations_.push_back(std::move(operation));
-    return static_cast<Ticket>(operations_.size() - 1);
-  }
-  const Ticket ticket = free_tickets_.back();
-  free_tickets_.pop_back();
+  if (operations_.size() <= ticket) operations_.resize(ticket + 1);
   operations_[ticket] = std::move(operation);
-  return ticket;
 }
 
 Access16 RaceObserver::access_of(const Operation& operation, Location at, bool writes) {
@@ -84,7 +78,6 @@ void RaceObserver::copy_writes(Ticket ticket, Location to, std::uint32_t bytes, 
 
 void RaceObserver::copy_done(Ticket ticket) {
   operations_[ticket].issued = Moment{};
-  free_tickets_.push_back(ticket);
 }
 
 void RaceObserver::group_committed(const Warp& warp, Lanes lanes, Completion completion) {

@@ -36,6 +36,12 @@ void Warp::pass(const Argument& from, std::uint32_t from_base, const Argument& t
       out(to.slot)[lane] = in(from.slot)[lane];
     }
   });
+  if (observer_ == nullptr) return;
+  if (to.slot == kNoSlot) {
+    observer_->given_local(*this, lanes, to_base + to.offset, bytes);
+  } else {
+    observer_->given(*this, {to.slot}, {}, lanes);
+  }
 }
 
 /// Saves the registers of a function for the lanes that call it, or gives them back as they were.
@@ -62,6 +68,7 @@ void Warp::restore_registers(const CallFrame& frame, Lanes lanes) {
   for (std::size_t i = 0; i < function.predicates.size(); ++i) {
     set_predicate(function.predicates[i], lanes, frame.saved_predicates[i]);
   }
+  if (observer_ != nullptr) observer_->given(*this, function.registers, function.predicates, lanes);
 }
 
 void Warp::enter(const Instruction& instruction, const CallSite& site, std::uint32_t callee, Lanes lanes) {
@@ -94,6 +101,7 @@ void Warp::enter(const Instruction& instruction, const CallSite& site, std::uint
   for (const auto& [slot, offset] : function.frame_slots) {
     std::uint64_t* row = out(slot);
     for_lanes(lanes, [&](int lane) { row[lane] = base + offset; });
+    if (observer_ != nullptr) observer_->given(*this, {slot}, {}, lanes);
   }
   for_lanes(lanes, [&](int lane) { destination_[static_cast<std::size_t>(lane)] = {function.entry, frame}; });
 }
