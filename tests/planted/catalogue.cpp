@@ -5,6 +5,7 @@
 #include <fstream>
 #include <map>
 #include <regex>
+#include <set>
 
 #include "spec/error.hpp"
 
@@ -25,10 +26,11 @@ std::vector<std::string> split(const std::string& text) {
 
 std::vector<Planted> read_source(const std::filesystem::path& path) {
   static const std::regex kFunction{R"(__device__ void (\w+)\(const Params& p)"};
-  static const std::regex kCaught{R"(// caught: ([\w|]+))"};
+  static const std::regex kCaught{R"(// caught( sometimes)?: ([\w|]+))"};
   static const std::regex kPlanted{R"(^PLANTED(_PAIR|_BY_HAND|)\((\w+), (\d+), (\d+)\))"};
   constexpr std::string_view kPrimary = "_primary";
   std::map<std::string, std::vector<Caught>> caught;
+  std::set<std::string> sometimes;
   std::vector<Planted> found;
   std::string function;
   std::string text;
@@ -40,7 +42,8 @@ std::vector<Planted> read_source(const std::filesystem::path& path) {
       if (function.ends_with(kPrimary)) function.resize(function.size() - kPrimary.size());
     }
     if (std::regex_search(text, match, kCaught)) {
-      caught[function].push_back({{path.filename().string(), number}, split(match[1])});
+      caught[function].push_back({{path.filename().string(), number}, split(match[2])});
+      if (match[1].matched) sometimes.insert(function);
     }
     if (std::regex_search(text, match, kPlanted)) {
       const std::string name = match[2];
@@ -48,7 +51,8 @@ std::vector<Planted> read_source(const std::filesystem::path& path) {
                        .pair = match[1] == "_PAIR",
                        .blocks = static_cast<std::uint32_t>(std::stoul(match[3])),
                        .threads = static_cast<std::uint32_t>(std::stoul(match[4])),
-                       .caught = caught[name]});
+                       .caught = caught[name],
+                       .always = sometimes.count(name) == 0});
       if (found.back().caught.empty()) throw Error(path.string() + ": " + name + " does not say what is caught");
       caught.erase(name);
     }

@@ -21,6 +21,7 @@ struct Planted {
   std::uint32_t blocks = 0;
   std::uint32_t threads = 0;
   std::vector<Caught> caught;  ///< one of them
+  bool always = true;          ///< with every seed; else with one of many
 };
 
 /// Reads the sources in a folder. Throws Error for a kernel that does not say what is caught, or a comment that belongs

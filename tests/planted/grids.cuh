@@ -99,15 +99,34 @@ template <bool kBug>
 __device__ void last_block_without_fence(const Params& p) {
   __shared__ bool last;
   p.out[place()] = p.in[place()] * 3;
-  if (!kBug) __threadfence();
   __syncthreads();
-  if (threadIdx.x == 0) last = atomicAdd(&p.zeros[0], 1) == gridDim.x - 1;
+  if (threadIdx.x == 0) {
+    if (!kBug) __threadfence();
+    last = atomicAdd(&p.zeros[0], 1) == gridDim.x - 1;
+    if (!kBug) __threadfence();
+  }
   __syncthreads();
   if (!last) return;
-  if (!kBug) __threadfence();
   u32 sum = 0;
   for (u32 i = threadIdx.x; i < gridDim.x * blockDim.x; i += blockDim.x) sum += p.out[i];  // caught: race
   p.out[512 + threadIdx.x] = sum;
+}
+
+/// The same with the fence before the block's barrier: it releases what its own thread has written, not what the others
+/// have.
+template <bool kBug>
+__device__ void last_block_fenced_too_early(const Params& p) {
+  __shared__ bool last;
+  p.out[place()] = p.in[place()] * 3;
+  if (kBug) __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    if (!kBug) __threadfence();
+    last = atomicAdd(&p.zeros[0], 1) == gridDim.x - 1;
+    __threadfence();
+  }
+  __syncthreads();
+  if (last) p.out[512 + threadIdx.x] = p.out[threadIdx.x + 64] + p.out[threadIdx.x + 128];  // caught: race
 }
 
 /// Half of the blocks' rows overlap by one word.
@@ -184,6 +203,7 @@ PLANTED(fence_of_the_block, 2, 64)
 PLANTED(atomics_of_the_block, 2, 64)
 PLANTED(atomic_and_plain, 2, 64)
 PLANTED(last_block_without_fence, 4, 64)
+PLANTED(last_block_fenced_too_early, 4, 64)
 PLANTED(rows_overlap, 4, 64)
 PLANTED_PAIR(early_read, 2, 64)
 PLANTED_PAIR(dependents_never_wait, 2, 64)

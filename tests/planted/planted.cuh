@@ -9,8 +9,8 @@
 /// dependent launch).
 ///
 /// A comment `caught: KIND` stands on the line of the statement that the emulator must name when it runs name_buggy,
-/// with the kind of its finding or fault (one of several, where the rules of PTX leave open what happens: a|b). It must
-/// say nothing of name_right.
+/// with the kind of its finding or fault (one of several, where the rules of PTX leave open what happens: a|b). What
+/// depends on the order of things is `caught sometimes: KIND`. It must say nothing of name_right.
 #define PLANTED_KERNEL(function, kernel, bug, threads)                                                               \
   extern "C" __global__ void __launch_bounds__(threads) kernel(const __grid_constant__ moesaic::planted::Params p) { \
     moesaic::planted::function<bug>(p);                                                                              \
