@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 #include <mutex>
+#include <utility>
 
 namespace moesaic::emulator {
 namespace {
@@ -28,9 +29,10 @@ Random random_of(const Grid& grid, std::uint64_t index) {
 
 }  // namespace
 
-Block::Block(const Grid& grid_of_block, std::uint64_t linear_index)
+Block::Block(const Grid& grid_of_block, std::uint64_t linear_index, int sm_of_block)
     : grid(grid_of_block),
       index(linear_index),
+      sm(sm_of_block),
       threads_(static_cast<std::uint32_t>(grid.launch.block.count())),
       shared_bytes_(std::size_t{grid.program.static_shared_bytes} + grid.launch.dynamic_shared_bytes),
       shared_(std::make_unique<std::byte[]>(shared_bytes_)),
@@ -100,7 +102,7 @@ std::uint32_t Block::special(Special which, int warp, int lane) const {
     case Special::nwarpid:
       return static_cast<std::uint32_t>(grid.options.card.threads_per_sm / kWarpLanes);
     case Special::smid:
-      return static_cast<std::uint32_t>(index % static_cast<std::uint64_t>(grid.options.card.sms));
+      return static_cast<std::uint32_t>(sm);
     case Special::nsmid:
       return static_cast<std::uint32_t>(grid.options.card.sms);
     case Special::gridid:
@@ -142,6 +144,8 @@ Block::State Block::run(std::uint64_t steps) {
     }
     if (ready.empty()) {
       if (all_done() && copies_.empty()) return State::done;
+      if (wake_for_prerequisites()) continue;
+      if (waits_for_prerequisites() && copies_.empty()) return State::stalled;
       resolve_standstill();
       continue;
     }
@@ -187,6 +191,36 @@ void Block::resolve_standstill() {
     }
   }
   if (!any) report_deadlock();
+}
+
+bool Block::waits_for_prerequisites() const {
+  return std::any_of(warps_.begin(), warps_.end(), [](const auto& warp) {
+    return std::any_of(warp->fragments().begin(), warp->fragments().end(),
+                       [](const Fragment& fragment) { return fragment.wait == Wait::grids; });
+  });
+}
+
+/// Ends the waits for other grids when these have ended; false when there is none, or they have not.
+bool Block::wake_for_prerequisites() {
+  if (!waits_for_prerequisites() || !grid.control->prerequisites_completed(grid)) return false;
+  for (const auto& warp : warps_) {
+    for (Fragment& fragment : warp->fragments()) {
+      if (fragment.wait == Wait::grids) fragment.wait = Wait::nothing;
+    }
+  }
+  note_effect();
+  return true;
+}
+
+void Block::release_dependents() {
+  if (std::exchange(released_dependents_, true)) return;
+  if (grid.control != nullptr) grid.control->release_dependents(grid, waited_);
+  note_effect();
+}
+
+void Block::note_waited() {
+  if (std::exchange(waited_, true)) return;
+  if (grid.control != nullptr) grid.control->note_waited(grid);
 }
 
 void Block::time_out_one() {

@@ -9,12 +9,31 @@
 #include <vector>
 
 #include "emulator/grid_observer.hpp"
+#include "emulator/grid_set.hpp"
 #include "emulator/mbarrier.hpp"
 #include "emulator/tensor_map.hpp"
 #include "emulator/warp.hpp"
 #include "spec/split_mix.hpp"
 
 namespace moesaic::emulator {
+
+struct Grid;
+
+/// What blocks tell the card that runs them, and ask it. Any host thread may call.
+class GridControl {
+ public:
+  virtual ~GridControl() = default;
+
+  /// The first griddepcontrol.launch_dependents of a block; `after_wait`: a thread of it had waited before.
+  virtual void release_dependents(const Grid& grid, bool after_wait) = 0;
+  /// Whether griddepcontrol.wait of that grid may return; it has, for some thread.
+  virtual bool prerequisites_completed(const Grid& grid) = 0;
+  virtual void note_waited(const Grid& grid) = 0;
+  /// Whether that grid is known to have ended by whoever has executed griddepcontrol.wait.
+  virtual bool is_prerequisite(const Grid& grid, std::uint64_t number) = 0;
+  /// Takes the next block of the grid that has not started from the card: it never will. None: there is no such block.
+  virtual std::optional<std::uint64_t> cancel_block(const Grid& grid) = 0;
+};
 
 /// What all blocks of a launch share.
 struct Grid {
@@ -24,6 +43,11 @@ struct Grid {
   Launch launch;
   std::uint64_t number = 0;                ///< of the launch on its machine
   std::unique_ptr<GridObserver> observer;  ///< when a check is on
+  /// Grids that have ended before this one's first block started, as the streams order them (not only by chance). For
+  /// what griddepcontrol.wait adds to them see GridControl::is_prerequisite.
+  GridSet before{};
+  std::uint32_t registers = 0;  ///< of a thread at launch, 0: not known
+  GridControl* control = nullptr;
 };
 
 class Random : public SplitMix64 {
@@ -65,14 +89,16 @@ class Block {
 
   enum class State : std::uint8_t {
     running,
-    stalled,  ///< it changes nothing: another block may have to run first
+    stalled,  ///< it changes nothing, or waits for other grids: another block may have to run first
     done,
   };
 
-  Block(const Grid& grid_of_block, std::uint64_t linear_index);
+  /// `sm_of_block`: on which SM it resides.
+  Block(const Grid& grid_of_block, std::uint64_t linear_index, int sm_of_block = 0);
 
   const Grid& grid;
   const std::uint64_t index;
+  const int sm;
 
   /// Runs for about `steps` warp instructions. Throws Fault.
   State run(std::uint64_t steps);
@@ -97,6 +123,10 @@ class Block {
   /// To be called for whatever another thread could be waiting for.
   void note_effect() { ++effects_; }
   void note_poll() { ++polls_; }
+  /// griddepcontrol.launch_dependents and .wait.
+  void release_dependents();
+  bool has_released_dependents() const { return released_dependents_; }
+  void note_waited();
   void count(const Instruction& instruction, Lanes active) {
     const auto kind = static_cast<std::size_t>(instruction.kind);
     ++statistics_.warp_instructions[kind];
@@ -127,6 +157,8 @@ class Block {
   void complete(const Copy& copy);
   void observe_piece(const Copy& copy, std::uint32_t to, std::uint64_t from, std::uint32_t bytes);
   void time_out_one();
+  bool wake_for_prerequisites();
+  bool waits_for_prerequisites() const;
   void resolve_standstill();
   [[noreturn]] void report_deadlock() const;
   [[noreturn]] void report_livelock() const;
@@ -152,6 +184,8 @@ class Block {
   std::uint64_t effects_at_time_out_ = ~std::uint64_t{0};
   std::uint64_t polls_at_time_out_ = 0;
   std::uint32_t vain_rounds_ = 0;
+  bool released_dependents_ = false;
+  bool waited_ = false;  // some thread has executed griddepcontrol.wait
 };
 
 }  // namespace moesaic::emulator

@@ -19,6 +19,8 @@ std::string describe(const Block& block, const Warp& warp, const Fragment& fragm
     case Wait::barrier:
       return who + fmt::format("waits at barrier {}{}", fragment.waits_on,
                                fragment.expected == 0 ? "" : fmt::format(" for {} threads", fragment.expected));
+    case Wait::grids:
+      return who + "waits for the grids that this one depends on";
     case Wait::phase:
       break;
   }

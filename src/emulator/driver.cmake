@@ -6,6 +6,8 @@ add_library(
   ${CMAKE_CURRENT_LIST_DIR}/driver_launch.cpp
   ${CMAKE_CURRENT_LIST_DIR}/driver_memory.cpp
   ${CMAKE_CURRENT_LIST_DIR}/driver_module.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/driver_stream_calls.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/driver_streams.cpp
   ${CMAKE_CURRENT_LIST_DIR}/fat_binary.cpp)
 target_include_directories(moesaic_emulated_driver SYSTEM PRIVATE ${MOESAIC_CUDA_INCLUDE_DIR})
 target_link_libraries(moesaic_emulated_driver PUBLIC moesaic_spec PRIVATE moesaic_emulator moesaic::fmt

@@ -41,6 +41,8 @@ CUresult fault_code(Fault::Kind kind) {
       return CUDA_ERROR_LAUNCH_FAILED;
     case Fault::Kind::assertion:
       return CUDA_ERROR_ASSERT;
+    case Fault::Kind::resources:
+      return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
     case Fault::Kind::launch:
       return CUDA_ERROR_INVALID_VALUE;
   }
@@ -66,9 +68,36 @@ CUresult report_exception(CUresult code) {
   }
 }
 
-bool is_stream(State& all, CUstream stream) {
-  return stream == nullptr || stream == CU_STREAM_LEGACY || stream == CU_STREAM_PER_THREAD ||
-         all.streams.find(stream) != nullptr;
+CUresult run_pending(State& all) {
+  try {
+    all.machine->run();
+  } catch (const Fault& fault) {
+    refuse(CUDA_SUCCESS, fault.what());
+    all.sticky = fault_code(fault.kind);
+  }
+  return all.sticky;
+}
+
+Stream* find_stream(State& all, CUstream stream) {
+  if (stream == nullptr || stream == CU_STREAM_LEGACY) return &all.legacy;
+  return stream == CU_STREAM_PER_THREAD ? &all.per_thread : all.streams.find(stream);
+}
+
+Point point_of(State& all, const Stream& stream) {
+  Point point = stream.point;
+  const auto add = [&](const Stream& other) {
+    if (&other == &stream || !other.blocking) return;
+    point.launches.add(other.point.launches);
+    point.programmatic.insert(point.programmatic.end(), other.point.programmatic.begin(),
+                              other.point.programmatic.end());
+  };
+  if (&stream == &all.legacy) {
+    add(all.per_thread);
+    all.streams.for_each(add);
+  } else if (stream.blocking) {
+    add(all.legacy);
+  }
+  return point;
 }
 
 }  // namespace driver
@@ -82,7 +111,7 @@ void configure(const DriverOptions& options) {
 
 void* find_function(std::string_view name) {
   for (const auto functions : {driver::device_functions(), driver::memory_functions(), driver::module_functions(),
-                               driver::launch_functions()}) {
+                               driver::launch_functions(), driver::stream_functions()}) {
     for (const driver::NamedFunction& entry : functions) {
       if (entry.name == name) return entry.function;
     }
@@ -98,6 +127,7 @@ std::string last_fault() {
 std::vector<Finding> take_findings() {
   const std::lock_guard lock(driver::state_mutex());
   Machine* machine = driver::state().machine.get();
+  if (machine != nullptr) driver::run_pending(driver::state());
   return machine != nullptr ? machine->take_findings() : std::vector<Finding>{};
 }
 

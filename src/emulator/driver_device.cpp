@@ -6,7 +6,7 @@
 
 #include "emulator/driver_state.hpp"
 
-/// Starting the driver, the one device and its attributes, contexts, streams, events, and the names of errors.
+/// Starting the driver, the one device and its attributes, contexts, and the names of errors.
 namespace moesaic::emulator::driver {
 namespace {
 
@@ -34,6 +34,7 @@ constexpr std::array kErrors{
     MOESAIC_ERROR(CUDA_ERROR_NO_BINARY_FOR_GPU, "no kernel image is available for execution on the device"),
     MOESAIC_ERROR(CUDA_ERROR_INVALID_PTX, "a PTX JIT compilation failed"),
     MOESAIC_ERROR(CUDA_ERROR_INVALID_HANDLE, "invalid resource handle"),
+    MOESAIC_ERROR(CUDA_ERROR_NOT_READY, "device not ready"),
     MOESAIC_ERROR(CUDA_ERROR_NOT_FOUND, "named symbol not found"),
     MOESAIC_ERROR(CUDA_ERROR_ILLEGAL_ADDRESS, "an illegal memory access was encountered"),
     MOESAIC_ERROR(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, "too many resources requested for launch"),
@@ -200,11 +201,15 @@ CUresult release_context(CUdevice device) {
     if (device != 0) return CUDA_ERROR_INVALID_DEVICE;
     if (all.retained == 0) return CUDA_ERROR_INVALID_CONTEXT;
     if (--all.retained > 0) return CUDA_SUCCESS;
+    run_pending(all);
     all.contexts.clear();
     all.functions.clear();
     all.modules.clear();
     all.streams.clear();
     all.events.clear();
+    all.legacy = {};
+    all.per_thread = {};
+    all.known.clear();
     all.machine.reset();
     return CUDA_SUCCESS;
   });
@@ -221,66 +226,6 @@ CUresult set_current(CUcontext context) {
 CUresult get_current(CUcontext* context) {
   return with_driver([&](State&) {
     *context = current_context();
-    return CUDA_SUCCESS;
-  });
-}
-
-/// A kernel has run to its end when its launch returns; its fault is reported here and by every later call.
-CUresult synchronize() {
-  return with_context([](State&) { return CUDA_SUCCESS; });
-}
-
-CUresult create_stream(CUstream* stream, unsigned int flags) {
-  return with_context([&](State& all) {
-    if (stream == nullptr || flags > CU_STREAM_NON_BLOCKING) return CUDA_ERROR_INVALID_VALUE;
-    *stream = all.streams.add(0);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult destroy_stream(CUstream stream) {
-  return with_context(
-      [&](State& all) { return all.streams.remove(stream) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE; });
-}
-
-CUresult synchronize_stream(CUstream stream) {
-  return with_context([&](State& all) { return is_stream(all, stream) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE; });
-}
-
-CUresult create_event(CUevent* event, unsigned int) {
-  return with_context([&](State& all) {
-    if (event == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    *event = all.events.add({});
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult record_event(CUevent event, CUstream stream) {
-  return with_context([&](State& all) {
-    Event* found = all.events.find(event);
-    if (found == nullptr || !is_stream(all, stream)) return CUDA_ERROR_INVALID_HANDLE;
-    *found = {.recorded = true, .time = std::chrono::steady_clock::now()};
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult synchronize_event(CUevent event) {
-  return with_context(
-      [&](State& all) { return all.events.find(event) != nullptr ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE; });
-}
-
-CUresult destroy_event(CUevent event) {
-  return with_context([&](State& all) { return all.events.remove(event) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE; });
-}
-
-/// Wall-clock time of the emulation, which says nothing about a card's.
-CUresult elapsed_time(float* milliseconds, CUevent start, CUevent end) {
-  return with_context([&](State& all) {
-    const Event* from = all.events.find(start);
-    const Event* to = all.events.find(end);
-    if (milliseconds == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    if (from == nullptr || to == nullptr || !from->recorded || !to->recorded) return CUDA_ERROR_INVALID_HANDLE;
-    *milliseconds = std::chrono::duration<float, std::milli>(to->time - from->time).count();
     return CUDA_SUCCESS;
   });
 }
@@ -302,15 +247,6 @@ std::span<const NamedFunction> device_functions() {
       MOESAIC_NAMED_FUNCTION(cuDevicePrimaryCtxRelease, release_context),
       MOESAIC_NAMED_FUNCTION(cuCtxSetCurrent, set_current),
       MOESAIC_NAMED_FUNCTION(cuCtxGetCurrent, get_current),
-      MOESAIC_NAMED_FUNCTION(cuCtxSynchronize, synchronize),
-      MOESAIC_NAMED_FUNCTION(cuStreamCreate, create_stream),
-      MOESAIC_NAMED_FUNCTION(cuStreamDestroy, destroy_stream),
-      MOESAIC_NAMED_FUNCTION(cuStreamSynchronize, synchronize_stream),
-      MOESAIC_NAMED_FUNCTION(cuEventCreate, create_event),
-      MOESAIC_NAMED_FUNCTION(cuEventRecord, record_event),
-      MOESAIC_NAMED_FUNCTION(cuEventSynchronize, synchronize_event),
-      MOESAIC_NAMED_FUNCTION(cuEventDestroy, destroy_event),
-      MOESAIC_NAMED_FUNCTION(cuEventElapsedTime, elapsed_time),
   };
   return functions;
 }

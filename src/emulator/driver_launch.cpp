@@ -7,8 +7,8 @@
 
 #include "emulator/driver_state.hpp"
 
-/// Launching kernels. A launch runs its grid to the end; a fault in the kernel is sticky, and is reported by the calls
-/// after the launch, as on a real card.
+/// Launching kernels. A launch is only noted; its grid runs when the program waits for the card. A fault in the kernel
+/// is sticky, and is reported by the calls after the launch, as on a real card.
 namespace moesaic::emulator::driver {
 namespace {
 
@@ -61,9 +61,42 @@ bool gather_arguments(const Kernel& kernel, void** arguments, void** extra, std:
   return true;
 }
 
-CUresult run(State& all, CUfunction handle, Launch launch, CUstream stream, void** arguments, void** extra) {
+/// What a launch asks for beyond its extents.
+struct Wishes {
+  bool programmatic = false;  ///< it may start early
+  bool release_at_start = false;
+  CUevent event = nullptr;  ///< to be recorded when its blocks have released their dependents
+};
+
+/// More launches than this are not kept waiting: the program waits, as it does on a card whose queue is full.
+constexpr std::size_t kMaxPending = 1000;
+
+LaunchOrder order_in(State& all, const Stream& stream, const Wishes& wishes) {
+  Stream with_others = stream;
+  with_others.point = point_of(all, stream);
+  LaunchOrder order = order_of(with_others, all.known, wishes.programmatic);
+  // A launch right before in the same stream is the only one that may be overlapped: not those of other streams.
+  if (wishes.programmatic && stream.last_launch) {
+    if (&stream == &all.legacy) {
+      order.after.add(all.per_thread.point.launches);
+      all.streams.for_each([&](const Stream& other) {
+        if (other.blocking) order.after.add(other.point.launches);
+      });
+    } else if (stream.blocking) {
+      order.after.add(all.legacy.point.launches);
+    }
+  }
+  order.release_at_start = wishes.release_at_start;
+  return order;
+}
+
+CUresult run(State& all, CUfunction handle, Launch launch, CUstream stream_handle, const Wishes& wishes,
+             void** arguments, void** extra) {
   const Function* function = all.functions.find(handle);
-  if (function == nullptr || !is_stream(all, stream)) return CUDA_ERROR_INVALID_HANDLE;
+  Stream* stream = find_stream(all, stream_handle);
+  if (function == nullptr || stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  Event* event = wishes.event == nullptr ? nullptr : all.events.find(wishes.event);
+  if (wishes.event != nullptr && event == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   const CUresult checked = check_launch(all, *function, launch);
   if (checked != CUDA_SUCCESS) return checked;
   std::vector<std::byte> parameters;
@@ -71,14 +104,16 @@ CUresult run(State& all, CUfunction handle, Launch launch, CUstream stream, void
     return refuse(CUDA_ERROR_INVALID_VALUE, fmt::format("launch of {}: no arguments", function->kernel->name));
   }
   launch.parameters = parameters;
-  try {
-    all.machine->launch(*function->kernel, launch);
-  } catch (const Fault& fault) {
-    const bool started = fault.kind != Fault::Kind::launch && fault.kind != Fault::Kind::unsupported;
-    refuse(CUDA_SUCCESS, fault.what());
-    if (!started) return fault_code(fault.kind);
-    all.sticky = fault_code(fault.kind);
+  const LaunchOrder order = order_in(all, *stream, wishes);
+  const std::uint64_t number = all.machine->enqueue(*function->kernel, launch, order);
+  append(*stream, number, order);
+  if (event != nullptr) {
+    *event = Event{.recorded = true,
+                   .without_timing = event->without_timing,
+                   .point = {.launches = order.after, .programmatic = {number}},
+                   .time = std::chrono::steady_clock::now()};
   }
+  if (all.machine->pending() > kMaxPending) run_pending(all);
   return CUDA_SUCCESS;
 }
 
@@ -90,19 +125,25 @@ CUresult launch_kernel(CUfunction function, unsigned int grid_x, unsigned int gr
                         .block = {block_x, block_y, block_z},
                         .dynamic_shared_bytes = shared_bytes,
                         .parameters = {}};
-    return run(all, function, launch, stream, arguments, extra);
+    return run(all, function, launch, stream, {}, arguments, extra);
   });
 }
 
-/// CUDA_SUCCESS if a grid that runs alone and one block after another has the attribute, or may ignore it.
-CUresult check_attribute(const CUlaunchAttribute& attribute) {
+/// Notes what an attribute asks for; CUDA_SUCCESS if the emulated card has it, or may ignore it.
+CUresult take_attribute(const CUlaunchAttribute& attribute, Wishes& wishes) {
   switch (attribute.id) {
     case CU_LAUNCH_ATTRIBUTE_IGNORE:
     case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
     case CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY:
     case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
-    case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION:
     case CU_LAUNCH_ATTRIBUTE_PRIORITY:
+      return CUDA_SUCCESS;
+    case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION:
+      wishes.programmatic = attribute.value.programmaticStreamSerializationAllowed != 0;
+      return CUDA_SUCCESS;
+    case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
+      wishes.event = attribute.value.programmaticEvent.event;
+      wishes.release_at_start = attribute.value.programmaticEvent.triggerAtBlockStart != 0;
       return CUDA_SUCCESS;
     case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
       if (attribute.value.cooperative == 0) return CUDA_SUCCESS;
@@ -123,19 +164,19 @@ CUresult check_attribute(const CUlaunchAttribute& attribute) {
 CUresult launch_kernel_ex(const CUlaunchConfig* config, CUfunction function, void** arguments, void** extra) {
   return with_context([&](State& all) {
     if (config == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    Wishes wishes;
     for (unsigned int i = 0; i < config->numAttrs; ++i) {
-      const CUresult checked = check_attribute(config->attrs[i]);
+      const CUresult checked = take_attribute(config->attrs[i], wishes);
       if (checked != CUDA_SUCCESS) return checked;
     }
     const Launch launch{.grid = {config->gridDimX, config->gridDimY, config->gridDimZ},
                         .block = {config->blockDimX, config->blockDimY, config->blockDimZ},
                         .dynamic_shared_bytes = config->sharedMemBytes,
                         .parameters = {}};
-    return run(all, function, launch, config->hStream, arguments, extra);
+    return run(all, function, launch, config->hStream, wishes, arguments, extra);
   });
 }
 
-/// By threads and shared memory alone: registers are not known from PTX.
 CUresult occupancy(int* blocks, CUfunction handle, int threads, std::size_t dynamic_shared_bytes) {
   return with_context([&](State& all) {
     const Function* function = all.functions.find(handle);

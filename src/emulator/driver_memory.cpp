@@ -6,8 +6,8 @@
 #include "emulator/driver_state.hpp"
 #include "emulator/tensor_map.hpp"
 
-/// Memory of the emulated card, and tensor maps. Everything is done when a call returns: the asynchronous forms have
-/// nothing left to wait for.
+/// Memory of the emulated card, and tensor maps. Before a copy or fill all that was launched runs, and everything is
+/// done when a call returns: the asynchronous forms have nothing left to wait for.
 namespace moesaic::emulator::driver {
 namespace {
 
@@ -22,7 +22,7 @@ CUresult allocate(CUdeviceptr* address, std::size_t bytes) {
 }
 
 CUresult release(CUdeviceptr address) {
-  return with_context([&](State& all) {
+  return with_idle_card([&](State& all) {
     if (address != 0) all.machine->memory().free(address);
     return CUDA_SUCCESS;
   });
@@ -37,71 +37,87 @@ CUresult get_info(std::size_t* free_bytes, std::size_t* total_bytes) {
   });
 }
 
+/// Runs a copy or fill in a stream. The host waits for it when `known`: it then knows that what came before has ended.
+template <typename Work>
+CUresult in_stream(CUstream handle, bool known, Work&& work) {
+  return with_context([&](State& all) {
+    Stream* stream = find_stream(all, handle);
+    if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    const CUresult ran = run_pending(all);
+    if (ran != CUDA_SUCCESS) return ran;
+    if (known) all.known.add(point_of(all, *stream).launches);
+    stream->last_launch.reset();
+    return work(all.machine->memory());
+  });
+}
+
+CUresult copy_to_card_in(CUdeviceptr to, const void* from, std::size_t bytes, CUstream stream, bool known) {
+  return in_stream(stream, known, [&](GlobalMemory& memory) {
+    if (bytes != 0) memory.write(to, from, bytes);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult copy_to_host_in(void* to, CUdeviceptr from, std::size_t bytes, CUstream stream, bool known) {
+  return in_stream(stream, known, [&](const GlobalMemory& memory) {
+    if (bytes != 0) memory.read(to, from, bytes);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult copy_on_card_in(CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream, bool known) {
+  return in_stream(stream, known, [&](GlobalMemory& memory) {
+    if (bytes != 0) memory.copy(to, from, bytes);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult fill_bytes_in(CUdeviceptr to, unsigned char value, std::size_t count, CUstream stream, bool known) {
+  return in_stream(stream, known, [&](GlobalMemory& memory) {
+    if (count != 0) memory.fill(to, std::byte{value}, count);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult fill_words_in(CUdeviceptr to, unsigned int value, std::size_t count, CUstream stream, bool known) {
+  return in_stream(stream, known, [&](GlobalMemory& memory) {
+    if (to % sizeof value != 0) return CUDA_ERROR_INVALID_VALUE;
+    const std::vector<unsigned int> words(count, value);
+    if (count != 0) memory.write(to, words.data(), count * sizeof value);
+    return CUDA_SUCCESS;
+  });
+}
+
 CUresult copy_to_card(CUdeviceptr to, const void* from, std::size_t bytes) {
-  return with_context([&](State& all) {
-    if (bytes != 0) all.machine->memory().write(to, from, bytes);
-    return CUDA_SUCCESS;
-  });
+  return copy_to_card_in(to, from, bytes, nullptr, true);
 }
-
 CUresult copy_to_host(void* to, CUdeviceptr from, std::size_t bytes) {
-  return with_context([&](State& all) {
-    if (bytes != 0) all.machine->memory().read(to, from, bytes);
-    return CUDA_SUCCESS;
-  });
+  return copy_to_host_in(to, from, bytes, nullptr, true);
 }
-
 CUresult copy_on_card(CUdeviceptr to, CUdeviceptr from, std::size_t bytes) {
-  return with_context([&](State& all) {
-    if (bytes != 0) all.machine->memory().copy(to, from, bytes);
-    return CUDA_SUCCESS;
-  });
+  return copy_on_card_in(to, from, bytes, nullptr, false);
 }
-
-/// CUDA_SUCCESS if the stream may be used.
-CUresult check_stream(CUstream stream) {
-  return with_context([&](State& all) { return is_stream(all, stream) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE; });
+CUresult fill_bytes(CUdeviceptr to, unsigned char value, std::size_t count) {
+  return fill_bytes_in(to, value, count, nullptr, false);
+}
+CUresult fill_words(CUdeviceptr to, unsigned int value, std::size_t count) {
+  return fill_words_in(to, value, count, nullptr, false);
 }
 
 CUresult copy_to_card_async(CUdeviceptr to, const void* from, std::size_t bytes, CUstream stream) {
-  const CUresult checked = check_stream(stream);
-  return checked != CUDA_SUCCESS ? checked : copy_to_card(to, from, bytes);
+  return copy_to_card_in(to, from, bytes, stream, false);
 }
-
 CUresult copy_to_host_async(void* to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
-  const CUresult checked = check_stream(stream);
-  return checked != CUDA_SUCCESS ? checked : copy_to_host(to, from, bytes);
+  return copy_to_host_in(to, from, bytes, stream, false);
 }
-
 CUresult copy_on_card_async(CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
-  const CUresult checked = check_stream(stream);
-  return checked != CUDA_SUCCESS ? checked : copy_on_card(to, from, bytes);
+  return copy_on_card_in(to, from, bytes, stream, false);
 }
-
-CUresult fill_bytes(CUdeviceptr to, unsigned char value, std::size_t count) {
-  return with_context([&](State& all) {
-    if (count != 0) all.machine->memory().fill(to, std::byte{value}, count);
-    return CUDA_SUCCESS;
-  });
-}
-
 CUresult fill_bytes_async(CUdeviceptr to, unsigned char value, std::size_t count, CUstream stream) {
-  const CUresult checked = check_stream(stream);
-  return checked != CUDA_SUCCESS ? checked : fill_bytes(to, value, count);
+  return fill_bytes_in(to, value, count, stream, false);
 }
-
-CUresult fill_words(CUdeviceptr to, unsigned int value, std::size_t count) {
-  return with_context([&](State& all) {
-    if (to % sizeof value != 0) return CUDA_ERROR_INVALID_VALUE;
-    const std::vector<unsigned int> words(count, value);
-    if (count != 0) all.machine->memory().write(to, words.data(), count * sizeof value);
-    return CUDA_SUCCESS;
-  });
-}
-
 CUresult fill_words_async(CUdeviceptr to, unsigned int value, std::size_t count, CUstream stream) {
-  const CUresult checked = check_stream(stream);
-  return checked != CUDA_SUCCESS ? checked : fill_words(to, value, count);
+  return fill_words_in(to, value, count, stream, false);
 }
 
 /// An enumerator as a byte; what does not fit becomes 255, which no checker accepts.

@@ -96,7 +96,7 @@ CUresult load_with_options(CUmodule* module, const void* image, unsigned int, CU
 }
 
 CUresult unload(CUmodule module) {
-  return with_context([&](State& all) {
+  return with_idle_card([&](State& all) {
     const Module* const* found = all.modules.find(module);
     if (found == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     all.machine->unload(**found);

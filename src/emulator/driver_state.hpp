@@ -2,7 +2,6 @@
 
 #include <cuda.h>
 
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -13,6 +12,7 @@
 #include <type_traits>
 
 #include "emulator/driver.hpp"
+#include "emulator/driver_streams.hpp"
 #include "emulator/machine.hpp"
 
 /// What the functions of the driver share.
@@ -28,11 +28,6 @@ struct Function {
   std::uintptr_t module = 0;
   const Kernel* kernel = nullptr;
   int max_dynamic_shared_bytes = 0;
-};
-
-struct Event {
-  bool recorded = false;
-  std::chrono::steady_clock::time_point time;
 };
 
 /// Live objects of one kind. Handles are numbers that no other object of the process ever had, so a stale handle is
@@ -68,6 +63,11 @@ class Handles {
     std::erase_if(objects_, [&](const auto& entry) { return matches(entry.second); });
   }
 
+  template <typename Visit>
+  void for_each(Visit&& visit) const {
+    for (const auto& entry : objects_) visit(entry.second);
+  }
+
   void clear() { objects_.clear(); }
 
  private:
@@ -93,8 +93,11 @@ struct State {
   Handles<CUcontext, int> contexts;
   Handles<CUmodule, const Module*> modules;
   Handles<CUfunction, Function> functions;
-  Handles<CUstream, int> streams;
+  Stream legacy;      ///< the default stream
+  Stream per_thread;  ///< CU_STREAM_PER_THREAD: one for all threads of the host
+  Handles<CUstream, Stream> streams;
   Handles<CUevent, Event> events;
+  GridSet known;                   ///< launches that have ended, as far as the host knows
   CUresult sticky = CUDA_SUCCESS;  ///< a kernel's fault, returned by every later call
   std::string fault;               ///< for last_fault
 };
@@ -113,6 +116,9 @@ CUresult fault_code(Fault::Kind kind);
 
 /// Records why a call fails, and gives its code back.
 CUresult refuse(CUresult code, const std::string& why);
+
+/// Runs what has been launched. The code of the fault if there is one; it stays.
+CUresult run_pending(State& all);
 
 /// Runs the body of a function that needs cuInit. `code` is what an Error thrown by the body means.
 template <typename Body>
@@ -139,8 +145,22 @@ CUresult with_context(Body&& body, CUresult code = CUDA_ERROR_INVALID_VALUE) {
       code);
 }
 
-/// Whether a stream handle may be used: the default streams (null, and the two special values) or a live one.
-bool is_stream(State& all, CUstream stream);
+/// Runs the body when all that was launched has run. A fault of a kernel is reported here, as by every later call.
+template <typename Body>
+CUresult with_idle_card(Body&& body, CUresult code = CUDA_ERROR_INVALID_VALUE) {
+  return with_context(
+      [&](State& all) {
+        const CUresult ran = run_pending(all);
+        return ran != CUDA_SUCCESS ? ran : body(all);
+      },
+      code);
+}
+
+/// The stream of a handle: the default streams (null, and the two special values) or a live one; null if it is none.
+Stream* find_stream(State& all, CUstream stream);
+
+/// All that has been launched into a stream, and into those that it waits for.
+Point point_of(State& all, const Stream& stream);
 
 /// A driver function under the name that libcuda exports.
 struct NamedFunction {
@@ -164,5 +184,6 @@ std::span<const NamedFunction> device_functions();
 std::span<const NamedFunction> memory_functions();
 std::span<const NamedFunction> module_functions();
 std::span<const NamedFunction> launch_functions();
+std::span<const NamedFunction> stream_functions();
 
 }  // namespace moesaic::emulator::driver

@@ -13,7 +13,7 @@ std::string sentence(Fault::Kind kind, const Fault::Place& place, const std::str
   if (!place.source.empty()) text += fmt::format(" ({})", place.source);
   if (place.warp >= 0) {
     text += fmt::format(", block {}, warp {}, lanes {:#010x}", place.block, place.warp, place.lanes);
-  } else if (kind != Fault::Kind::launch && kind != Fault::Kind::unsupported) {
+  } else if (kind != Fault::Kind::launch && kind != Fault::Kind::resources && kind != Fault::Kind::unsupported) {
     text += fmt::format(", block {}", place.block);
   }
   text += ": " + what_happened;

@@ -21,6 +21,7 @@ struct Fault : Error {
     trap,           ///< the kernel executed `trap` or `brkpt`
     assertion,      ///< an assertion in the kernel's source failed
     launch,         ///< the launch asks for what the kernel or the card does not have
+    resources,      ///< the launch needs more registers than the card has
   };
 
   /// Where a fault happened.

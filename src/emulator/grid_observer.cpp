@@ -24,8 +24,13 @@ std::uint32_t GridObserver::pc_of(const Instruction& instruction) const {
   return static_cast<std::uint32_t>(&instruction - grid_.program.code.data());
 }
 
-GridOrder GridObserver::standing(std::uint32_t) const {
-  return GridOrder::before;  // grids run one after another
+GridOrder GridObserver::standing(std::uint32_t other) const {
+  if (grid_.before.contains(other)) return GridOrder::before;
+  if (grid_.control != nullptr && grid_.control->is_prerequisite(grid_, other)) return GridOrder::prerequisite;
+  const GridObserver* observer = card_.find(other);
+  const bool waits_for_this =
+      observer != nullptr && grid_.control != nullptr && grid_.control->is_prerequisite(observer->grid(), number_);
+  return waits_for_this ? GridOrder::dependent : GridOrder::unordered;
 }
 
 Finding::Party GridObserver::party(const Instruction& instruction, std::uint64_t block, int warp, Lanes lanes) const {

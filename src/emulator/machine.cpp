@@ -8,6 +8,7 @@
 
 #include "emulator/card_observer.hpp"
 #include "emulator/grid_run.hpp"
+#include "emulator/occupancy.hpp"
 #include "emulator/program.hpp"
 
 namespace moesaic::emulator {
@@ -88,6 +89,7 @@ Machine::Machine(Options options)
   if (options_.card.sms < 1) throw Error("an emulated card needs at least one SM");
   if (options_.checks.any()) observer_ = std::make_unique<CardObserver>();
   if (options_.checks.undefined) memory_.follow_definedness();
+  flights_ = std::make_unique<Flights>(options_, observer_.get());
 }
 
 Machine::~Machine() = default;
@@ -127,24 +129,16 @@ const Module& Machine::load(std::string_view ptx) {
 }
 
 void Machine::unload(const Module& module) {
+  run();
   for (const Variable& variable : module.variables) memory_.free(variable.address);
   std::erase_if(modules_, [&](const auto& loaded) { return loaded.get() == &module; });
 }
 
 int Machine::blocks_per_sm(const Kernel& kernel, const Launch& launch) const {
-  const Device& card = options_.card;
-  const std::uint64_t shared = std::uint64_t{kernel.static_shared_bytes} + launch.dynamic_shared_bytes;
-  const std::uint64_t threads = launch.block.count();
-  if (threads == 0 || threads > kMaxThreads || shared > static_cast<std::uint64_t>(card.smem_per_block_bytes)) return 0;
-  const std::uint64_t warps = (threads + kWarpLanes - 1) / kWarpLanes;
-  const std::uint64_t by_threads = static_cast<std::uint64_t>(card.threads_per_sm) / (warps * kWarpLanes);
-  const std::uint64_t per_block = shared + static_cast<std::uint64_t>(card.smem_reserved_bytes);
-  const std::uint64_t by_shared =
-      per_block == 0 ? by_threads : static_cast<std::uint64_t>(card.smem_per_sm_bytes) / per_block;
-  return static_cast<int>(std::min({by_threads, by_shared, static_cast<std::uint64_t>(card.blocks_per_sm)}));
+  return emulator::blocks_per_sm(kernel, launch, options_.card);
 }
 
-Statistics Machine::launch(const Kernel& kernel, const Launch& launch) {
+void Machine::check(const Kernel& kernel, const Launch& launch) const {
   const Program& program = *kernel.program;
   if (!program.unsupported.empty()) {
     throw Fault(
@@ -157,23 +151,52 @@ Statistics Machine::launch(const Kernel& kernel, const Launch& launch) {
     refuse(kernel, fmt::format("{} bytes of parameters are given and {} are taken", launch.parameters.size(),
                                kernel.parameter_bytes));
   }
-  const int per_sm = blocks_per_sm(kernel, launch);
-  if (per_sm == 0) {
-    refuse(kernel,
-           fmt::format("{} static and {} dynamic bytes of shared memory, {} threads: a block does not fit on {}, "
-                       "which has {} bytes for one",
-                       kernel.static_shared_bytes, launch.dynamic_shared_bytes, launch.block.count(),
-                       options_.card.name, options_.card.smem_per_block_bytes));
+  if (blocks_per_sm(kernel, launch) != 0) return;
+  Kernel unlimited = kernel;
+  unlimited.registers = 0;
+  if (blocks_per_sm(unlimited, launch) != 0) {
+    throw Fault(
+        Fault::Kind::resources, Fault::Place{.kernel = kernel.name},
+        fmt::format("{} threads of {} registers: a block does not fit on {}, which has {} for one",
+                    launch.block.count(), kernel.registers, options_.card.name, options_.card.registers_per_block));
   }
-  // A copy that is aligned as kernels may read it.
-  std::vector<std::uint64_t> parameters((launch.parameters.size() + 7) / 8);
-  std::copy(launch.parameters.begin(), launch.parameters.end(), std::as_writable_bytes(std::span(parameters)).begin());
-  Launch aligned = launch;
-  aligned.parameters = std::as_bytes(std::span(parameters)).first(launch.parameters.size());
-  Grid grid{program, options_, memory_, aligned, launches_++, nullptr};
-  if (observer_ != nullptr) grid.observer = observer_->begin(grid);
-  const auto resident = static_cast<std::uint64_t>(per_sm) * static_cast<std::uint64_t>(options_.card.sms);
-  return run_grid(grid, resident, options_.host_threads);
+  refuse(kernel, fmt::format("{} static and {} dynamic bytes of shared memory, {} threads: a block does not fit on {}, "
+                             "which has {} bytes for one",
+                             kernel.static_shared_bytes, launch.dynamic_shared_bytes, launch.block.count(),
+                             options_.card.name, options_.card.smem_per_block_bytes));
+}
+
+std::uint64_t Machine::enqueue(const Kernel& kernel, const Launch& launch, const LaunchOrder& order) {
+  check(kernel, launch);
+  auto flight = std::make_unique<Flight>(kernel, options_, memory_, launch, launches_++, *flights_);
+  flight->order = order;
+  flight->per_sm = blocks_per_sm(kernel, launch);
+  const std::uint64_t number = flight->grid.number;
+  launched_.add(number);
+  flights_->add(std::move(flight));
+  return number;
+}
+
+void Machine::run() {
+  flights_->run();
+}
+
+std::size_t Machine::pending() const {
+  return flights_->size();
+}
+
+Statistics Machine::statistics(std::uint64_t number) const {
+  return flights_->statistics(number);
+}
+
+std::optional<std::chrono::steady_clock::time_point> Machine::end_of(std::uint64_t number) const {
+  return flights_->end_of(number);
+}
+
+Statistics Machine::launch(const Kernel& kernel, const Launch& launch) {
+  const std::uint64_t number = enqueue(kernel, launch, LaunchOrder{.after = launched_});
+  run();
+  return statistics(number);
 }
 
 std::vector<Finding> Machine::findings() const {

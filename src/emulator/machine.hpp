@@ -1,10 +1,12 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +16,7 @@
 #include "emulator/fault.hpp"
 #include "emulator/finding.hpp"
 #include "emulator/global_memory.hpp"
+#include "emulator/grid_set.hpp"
 #include "spec/device.hpp"
 
 /// An emulated card: executes PTX text on the host's CPU. With one host thread every result is a function of the
@@ -22,6 +25,7 @@ namespace moesaic::emulator {
 
 struct Program;
 class CardObserver;
+class Flights;
 
 /// What an emulated card is.
 struct Options {
@@ -63,6 +67,7 @@ struct Kernel {
   Extent required_extent;
   std::uint32_t min_blocks_per_sm = 0;  ///< .minnctapersm, 0 when absent
   std::uint32_t max_registers = 0;      ///< .maxnreg, 0 when absent
+  std::uint32_t registers = 0;          ///< of a thread; 0: not known, and then not checked
   std::shared_ptr<const Program> program;
 };
 
@@ -106,6 +111,13 @@ struct Launch {
   std::span<const std::byte> parameters;  ///< Kernel::parameter_bytes of them, laid out as Kernel::parameters says
 };
 
+/// How a launch stands to earlier ones.
+struct LaunchOrder {
+  GridSet after{};                            ///< it starts when these have ended
+  std::vector<std::uint64_t> programmatic{};  ///< and when the blocks of these have released their dependents
+  bool release_at_start = false;              ///< each block of this one releases its dependents when it starts
+};
+
 /// One emulated card with its memory and modules. Not thread-safe: one call at a time.
 class Machine {
  public:
@@ -125,12 +137,28 @@ class Machine {
   /// Forgets a module and frees its variables.
   void unload(const Module& module);
 
-  /// The most blocks of this launch that one SM holds, from threads and shared memory (registers are not known from
-  /// PTX); 0 when a block does not fit.
+  /// The most blocks of this launch that one SM holds, from threads, shared memory and registers (where they are
+  /// known: Kernel::registers); 0 when a block does not fit.
   int blocks_per_sm(const Kernel& kernel, const Launch& launch) const;
 
-  /// Runs a grid to its end. Throws Fault when the launch is not legal on this card or when a thread does what is
-  /// forbidden; of several faulting blocks the lowest is reported. Memory then holds what was written until then.
+  /// Accepts a launch, to be run by run(), and returns its number; a copy of the parameters is kept. Throws Fault when
+  /// the launch is not legal on this card.
+  std::uint64_t enqueue(const Kernel& kernel, const Launch& launch, const LaunchOrder& order);
+
+  /// Runs all that has been accepted to its end, interleaved as the seed says where the order leaves it open. Throws
+  /// Fault when a thread does what is forbidden; of several faulting blocks the lowest of the earliest launch is
+  /// reported. Memory then holds what was written until then, and nothing is left to run.
+  void run();
+  /// How many launches have been accepted and not run.
+  std::size_t pending() const;
+  /// How many launches have been accepted in all; their numbers are those below.
+  std::uint64_t launches() const { return launches_; }
+
+  /// What a launch executed that the last run() has ended; and when it ended, on the host's clock.
+  Statistics statistics(std::uint64_t number) const;
+  std::optional<std::chrono::steady_clock::time_point> end_of(std::uint64_t number) const;
+
+  /// Runs a grid after all others, to its end: enqueue() and run().
   Statistics launch(const Kernel& kernel, const Launch& launch);
 
   /// What Options::checks found in the kernels that have run, one for each pair of instructions; and the same,
@@ -139,12 +167,16 @@ class Machine {
   std::vector<Finding> take_findings();
 
  private:
+  void check(const Kernel& kernel, const Launch& launch) const;
+
   Options options_;
   GlobalMemory memory_;
   std::vector<std::unique_ptr<Module>> modules_;
   std::uint64_t launches_ = 0;
-  std::uint64_t next_code_;                 // the address of the next module's first function
+  std::uint64_t next_code_;  // the address of the next module's first function
+  GridSet launched_;
   std::unique_ptr<CardObserver> observer_;  // when a check is on
+  std::unique_ptr<Flights> flights_;        // ends before what it observes
 };
 
 }  // namespace moesaic::emulator
