@@ -69,6 +69,7 @@ int parse_and_run(int count, const char* const* arguments) {
   int exit_code = kOk;
   add_models(program);
   add_synth(program);
+  add_inspect(program);
   add_run(program, exit_code);
   add_emulate(program, exit_code);
   add_bench(program);

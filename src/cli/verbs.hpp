@@ -9,6 +9,7 @@ namespace moesaic::cli {
 void add_bench(CLI::App& program);
 void add_models(CLI::App& program);
 void add_synth(CLI::App& program);
+void add_inspect(CLI::App& program);
 
 /// `exit_code` becomes kCheckFailed when a check fails.
 void add_run(CLI::App& program, int& exit_code);

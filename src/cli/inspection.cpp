@@ -1,0 +1,206 @@
+#include "cli/inspection.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <nlohmann/json.hpp>
+
+#include "device/gpu.hpp"
+#include "engine/gpu.hpp"
+#include "spec/device.hpp"
+#include "spec/error.hpp"
+
+namespace moesaic::cli {
+namespace {
+
+using Json = nlohmann::json;
+using checkpoint::ExpertsPlan;
+using checkpoint::LayerPlan;
+
+double megabytes(std::uint64_t bytes) {
+  return static_cast<double>(bytes) / 1e6;
+}
+
+/// The first layer that a card cannot run decides.
+std::string why_not(const std::vector<LayerPlan>& plans, const Device& card) {
+  for (const LayerPlan& plan : plans) {
+    if (std::string reason = engine::why_not_on(plan.layer, card); !reason.empty()) return reason;
+    if (static_cast<std::int64_t>(plan.memory_bytes) > card.memory_bytes) {
+      return fmt::format("a layer takes {:.1f} MB, the card has {:.1f}", megabytes(plan.memory_bytes),
+                         megabytes(static_cast<std::uint64_t>(card.memory_bytes)));
+    }
+  }
+  return "";
+}
+
+std::vector<Runs> places(const std::vector<LayerPlan>& plans) {
+  std::vector<Runs> runs{{"cpu", ""}};
+  const device::Place gpu{.kind = device::Place::Kind::gpu};
+  try {
+    runs.push_back({gpu.name(), why_not(plans, device::Gpu(gpu).device())});
+  } catch (const Error& e) {
+    runs.push_back({gpu.name(), e.what()});
+  }
+  for (const Device& card : kDevices) runs.push_back({fmt::format("emulated:{}", card.name), why_not(plans, card)});
+  return runs;
+}
+
+std::string router_words(const Layer& layer) {
+  const Router& router = layer.router;
+  switch (router.scoring) {
+    case Scoring::softmax:
+      return router.renormalize ? "softmax over all experts, then the best; their weights divided by their sum"
+                                : "softmax over all experts, then the best";
+    case Scoring::chosen_softmax:
+      return "the best logits, then softmax over those";
+    case Scoring::sigmoid:
+      break;
+  }
+  const std::string groups =
+      router.groups == 1 ? "" : fmt::format(" within the best {} of {} groups", router.top_groups, router.groups);
+  return fmt::format("sigmoid; the best of score + correction{}; weights{} times {}", groups,
+                     router.renormalize ? " divided by their sum," : "", router.scale);
+}
+
+std::string_view activation_words(const Layer& layer) {
+  switch (layer.activation) {
+    case Activation::swiglu:
+      return "SwiGLU";
+    case Activation::geglu_tanh:
+      return "GeGLU (tanh)";
+    case Activation::swiglu_clamped:
+      return "clamped SwiGLU";
+  }
+  return "";
+}
+
+/// Layers that follow each other and are described alike.
+struct Run {
+  std::size_t first = 0;
+  std::size_t last = 0;
+  std::string text;
+};
+
+std::vector<Run> alike(const Inspection& inspection) {
+  std::vector<Run> runs;
+  for (std::size_t i = 0; i < inspection.plans.size(); ++i) {
+    const LayerPlan& plan = inspection.plans[i];
+    std::string text =
+        fmt::format("{:.1f} MB on disk, {:.1f} MB loaded, {:.1f} MB while it loads; {}; {}", megabytes(plan.disk_bytes),
+                    megabytes(plan.memory_bytes), megabytes(plan.memory_bytes + plan.buffer_bytes), plan.layout,
+                    checkpoint::describe_schemes(plan));
+    if (!runs.empty() && runs.back().text == text) {
+      runs.back().last = i;
+    } else {
+      runs.push_back({i, i, std::move(text)});
+    }
+  }
+  return runs;
+}
+
+std::uint64_t disk_bytes(const Inspection& inspection) {
+  std::uint64_t sum = 0;
+  for (const LayerPlan& plan : inspection.plans) sum += plan.disk_bytes;
+  return sum;
+}
+
+Json experts_json(const ExpertsPlan& plan, const Experts& experts) {
+  if (plan.format == nullptr) return nullptr;
+  return {{"format", plan.format->name},
+          {"origin", plan.format->origin},
+          {"weights", checkpoint::name_of(experts.scheme.weights)},
+          {"activations", checkpoint::name_of(experts.scheme.inputs)}};
+}
+
+Json layer_json(int index, const LayerPlan& plan) {
+  return {{"index", index},
+          {"name", plan.layer.name},
+          {"scheme", checkpoint::describe_schemes(plan)},
+          {"gate_up", experts_json(plan.gate_up, plan.layer.gate_up)},
+          {"down", experts_json(plan.down, plan.layer.down)},
+          {"shared_gate_up", experts_json(plan.shared_gate_up, plan.layer.shared_gate_up)},
+          {"shared_down", experts_json(plan.shared_down, plan.layer.shared_down)},
+          {"layout", plan.layout},
+          {"disk_bytes", plan.disk_bytes},
+          {"bytes", plan.memory_bytes},
+          {"peak_bytes", plan.memory_bytes + plan.buffer_bytes}};
+}
+
+}  // namespace
+
+Inspection inspect(const checkpoint::Model& model) {
+  Inspection result;
+  result.model = &model;
+  for (const int index : model.config.moe_layers) {
+    result.indices.push_back(index);
+    result.plans.push_back(checkpoint::plan_layer(model, index));
+  }
+  result.runs = places(result.plans);
+  result.next.push_back(
+      fmt::format("moesaic run {} --check   computes a layer and checks every stage", model.directory.string()));
+  return result;
+}
+
+std::string as_text(const Inspection& inspection, bool colour) {
+  const std::string bold = colour ? "\x1b[1m" : "";
+  const std::string plain = colour ? "\x1b[0m" : "";
+  std::string text;
+  const auto line = [&](std::string_view label, const std::string& value) {
+    text += fmt::format("{}{:<10}{} {}\n", bold, label, plain, value);
+  };
+  const checkpoint::Config& config = inspection.model->config;
+  const Shape& shape = config.outline.shape;
+  line("model", fmt::format("{}: {}, {} of {} layers with experts, {:.1f} MB of them on disk",
+                            inspection.model->directory.string(), config.architecture->title, inspection.plans.size(),
+                            config.layer_count, megabytes(disk_bytes(inspection))));
+  line("shape", fmt::format("{} experts, {} for each token, hidden {}, expert width {}{}; {}", shape.experts,
+                            shape.top_k, shape.hidden, shape.width,
+                            shape.shared_width > 0 ? fmt::format(", shared {}", shape.shared_width) : "",
+                            activation_words(config.outline)));
+  line("router", router_words(config.outline));
+  for (const Run& run : alike(inspection)) {
+    const int first = inspection.indices[run.first];
+    const int last = inspection.indices[run.last];
+    line(first == last ? fmt::format("layer {}", first) : fmt::format("layers {}-{}", first, last), run.text);
+  }
+  for (std::size_t i = 0; i < inspection.runs.size(); ++i) {
+    const Runs& runs = inspection.runs[i];
+    line(i == 0 ? "runs on" : "",
+         fmt::format("{}: {}", runs.place, runs.why_not.empty() ? "yes" : "no: " + runs.why_not));
+  }
+  for (std::size_t i = 0; i < inspection.next.size(); ++i) line(i == 0 ? "next" : "", inspection.next[i]);
+  return text;
+}
+
+std::string as_json(const Inspection& inspection) {
+  const checkpoint::Config& config = inspection.model->config;
+  const Layer& outline = config.outline;
+  Json layers = Json::array();
+  for (std::size_t i = 0; i < inspection.plans.size(); ++i) {
+    layers.push_back(layer_json(inspection.indices[i], inspection.plans[i]));
+  }
+  Json runs = Json::array();
+  for (const Runs& one : inspection.runs) {
+    runs.push_back({{"place", one.place}, {"why_not", one.why_not.empty() ? Json() : Json(one.why_not)}});
+  }
+  const Json json = {{"model",
+                      {{"directory", inspection.model->directory.string()},
+                       {"architecture", config.architecture->title},
+                       {"layers", config.layer_count},
+                       {"moe_layers", inspection.indices},
+                       {"disk_bytes", disk_bytes(inspection)}}},
+                     {"shape",
+                      {{"experts", outline.shape.experts},
+                       {"top_k", outline.shape.top_k},
+                       {"hidden", outline.shape.hidden},
+                       {"width", outline.shape.width},
+                       {"shared_width", outline.shape.shared_width}}},
+                     {"activation", activation_words(outline)},
+                     {"router", router_words(outline)},
+                     {"layers", layers},
+                     {"runs_on", runs},
+                     {"next", inspection.next}};
+  return json.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace moesaic::cli
