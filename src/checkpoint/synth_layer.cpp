@@ -53,7 +53,7 @@ std::array<std::string, 3> modules(const Synth& synth, int layer, int expert) {
 
 /// "experts.gate_up_proj", "experts.gate_up_proj_weight_scale", ...
 std::string stacked_name(const Synth& synth, int layer, std::string_view projection, std::string_view suffix) {
-  const std::string module = layer_prefix(synth.family, layer) + fmt::format("experts.{}_proj", projection);
+  std::string module = layer_prefix(synth.family, layer) + fmt::format("experts.{}_proj", projection);
   if (suffix == ".weight") return module;
   return module + "_" + std::string(suffix.substr(1));
 }
