@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <utility>
 
 namespace moesaic::emulator {
@@ -25,5 +26,12 @@ std::string sentence(Fault::Kind kind, const Fault::Place& place, const std::str
 
 Fault::Fault(Kind kind_of_fault, Place where, const std::string& what_happened)
     : Error(sentence(kind_of_fault, where, what_happened)), kind(kind_of_fault), place(std::move(where)) {}
+
+std::string_view name_of(Fault::Kind kind) {
+  static constexpr std::array<std::string_view, 10> kNames{"out_of_bounds", "misaligned", "deadlock", "livelock",
+                                                           "unsupported",   "invalid",    "trap",     "assertion",
+                                                           "launch",        "resources"};
+  return kNames[static_cast<std::size_t>(kind)];
+}
 
 }  // namespace moesaic::emulator

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "spec/error.hpp"
 
@@ -41,5 +42,8 @@ struct Fault : Error {
   Kind kind;
   Place place;
 };
+
+/// The name of a kind, as in the enumeration.
+std::string_view name_of(Fault::Kind kind);
 
 }  // namespace moesaic::emulator
