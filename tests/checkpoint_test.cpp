@@ -335,21 +335,23 @@ TEST_F(Checkpoint, EveryTruncationIsAnError) {
 }
 
 TEST(OthersCheckpoint, IsRead) {
-  const std::filesystem::path fixture = std::filesystem::path(MOESAIC_SOURCE_DIR) / "tests/fixtures/transformers";
+  const std::filesystem::path fixture =
+      std::filesystem::path(MOESAIC_SOURCE_DIR) / "tests/fixtures/checkpoints/qwen3-fp8-dynamic";
   const Model model = open(fixture / "model");
   EXPECT_EQ(model.config.moe_layers, std::vector<int>{1}) << "layer 0 is dense";
   const Layer layer = load_layer(model, 1);
-  EXPECT_EQ(layer.shape.experts, 8);
+  EXPECT_EQ(layer.shape.experts, 4);
   EXPECT_EQ(layer.shape.top_k, 3);
-  EXPECT_EQ(layer.shape.hidden, 128);
-  EXPECT_EQ(layer.shape.width, 80);
+  EXPECT_EQ(layer.shape.hidden, 64);
+  EXPECT_EQ(layer.shape.width, 48);
   EXPECT_TRUE(layer.router.renormalize);
   EXPECT_THROW(load_layer(model, 0), Error);
 }
 
 /// The whole layer in double, without any quantization of activations, against what transformers' block computed.
 TEST(OthersCheckpoint, MeansWhatTransformersComputes) {
-  const std::filesystem::path fixture = std::filesystem::path(MOESAIC_SOURCE_DIR) / "tests/fixtures/transformers";
+  const std::filesystem::path fixture =
+      std::filesystem::path(MOESAIC_SOURCE_DIR) / "tests/fixtures/checkpoints/qwen3-fp8-dynamic";
   const Layer layer = load_layer(open(fixture / "model"), 1);
   const Matrix hidden = read_npy(fixture / "hidden.npy");
   const Matrix output = read_npy(fixture / "output.npy");
@@ -362,34 +364,34 @@ TEST(OthersCheckpoint, MeansWhatTransformersComputes) {
     }
     return sum * static_cast<double>(w.scales[channel]);
   };
-  for (std::size_t t = 0; t < 24; ++t) {
-    std::vector<double> x(128);
-    std::ranges::copy(std::span(hidden.values).subspan(t * 128, 128), x.begin());
+  for (std::size_t t = 0; t < 12; ++t) {
+    std::vector<double> x(64);
+    std::ranges::copy(std::span(hidden.values).subspan(t * 64, 64), x.begin());
     std::vector<std::pair<double, int>> probability;
-    for (int e = 0; e < 8; ++e) {
+    for (int e = 0; e < 4; ++e) {
       double logit = 0;
-      for (std::size_t k = 0; k < 128; ++k) {
-        logit += static_cast<double>(layer.router.weight[static_cast<std::size_t>(e) * 128 + k]) * x[k];
+      for (std::size_t k = 0; k < 64; ++k) {
+        logit += static_cast<double>(layer.router.weight[static_cast<std::size_t>(e) * 64 + k]) * x[k];
       }
       probability.emplace_back(-std::exp(logit), e);
     }
     std::ranges::sort(probability);
     const double chosen = probability[0].first + probability[1].first + probability[2].first;
-    std::vector<double> want(128, 0.0);
+    std::vector<double> want(64, 0.0);
     double largest = 0;
     for (std::size_t j = 0; j < 3; ++j) {
       const auto [negative, e] = probability[j];
-      std::vector<double> h(80);
-      for (int i = 0; i < 80; ++i) {
+      std::vector<double> h(48);
+      for (int i = 0; i < 48; ++i) {
         const double gate = row_times(layer.gate_up, e, i, x);
-        h[static_cast<std::size_t>(i)] = gate / (1 + std::exp(-gate)) * row_times(layer.gate_up, e, 80 + i, x);
+        h[static_cast<std::size_t>(i)] = gate / (1 + std::exp(-gate)) * row_times(layer.gate_up, e, 48 + i, x);
       }
-      for (int n = 0; n < 128; ++n)
+      for (int n = 0; n < 64; ++n)
         want[static_cast<std::size_t>(n)] += negative / chosen * row_times(layer.down, e, n, h);
     }
     for (const double value : want) largest = std::max(largest, std::abs(value));
-    for (std::size_t n = 0; n < 128; ++n) {
-      EXPECT_NEAR(static_cast<double>(output.values[t * 128 + n]), want[n], 1e-5 * largest) << t << ' ' << n;
+    for (std::size_t n = 0; n < 64; ++n) {
+      EXPECT_NEAR(static_cast<double>(output.values[t * 64 + n]), want[n], 1e-5 * largest) << t << ' ' << n;
     }
   }
 }

@@ -17,7 +17,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-const std::filesystem::path kFixture = std::filesystem::path(MOESAIC_SOURCE_DIR) / "tests/fixtures/transformers";
+const std::filesystem::path kFixture =
+    std::filesystem::path(MOESAIC_SOURCE_DIR) / "tests/fixtures/checkpoints/qwen3-fp8-dynamic";
 
 struct Result {
   int exit_code = -1;
@@ -132,7 +133,8 @@ TEST_F(Cli, BadInputIsTwoAndNamesWhatIsMeant) {
   expect("run " + path + " --tokens 99999999999999", {"--tokens", "from 0 to"});
   expect("run " + path + " --tokens many", {"--tokens many", ".npy"});
   expect("run " + path + " --tokens " + (directory_ / "absent.npy").string(), {"absent.npy: no such file"});
-  expect("run " + path + " --tokens " + (kFixture / "hidden.npy").string(), {"hidden.npy", "128 wide", "64"});
+  expect("run " + path + " --tokens " + (kFixture / "../qwen3-fp8-block/hidden.npy").string(),
+         {"hidden.npy", "144 wide", "64"});
   expect("run " + path + " --layer 1", {"layer 1 has no experts", "0"});
   expect("run " + (directory_ / "absent").string(), {"no such directory"});
   expect("run " + path + " --device cpu --out " + (directory_ / "absent/o.npy").string(),

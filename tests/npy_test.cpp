@@ -132,10 +132,11 @@ TEST_F(Npy, HostileFilesAreRefused) {
 }
 
 TEST_F(Npy, ReadsWhatNumPyWrote) {
-  const std::filesystem::path fixture = std::filesystem::path(MOESAIC_SOURCE_DIR) / "tests/fixtures/transformers";
+  const std::filesystem::path fixture =
+      std::filesystem::path(MOESAIC_SOURCE_DIR) / "tests/fixtures/checkpoints/qwen3-fp8-dynamic";
   const Tokens hidden = read_tokens(fixture / "hidden.npy");
-  EXPECT_EQ(hidden.count, 24);
-  EXPECT_EQ(hidden.hidden, 128);
+  EXPECT_EQ(hidden.count, 12);
+  EXPECT_EQ(hidden.hidden, 64);
   const Matrix exact = read_npy(fixture / "hidden.npy");
   for (std::size_t i = 0; i < exact.values.size(); ++i) EXPECT_EQ(decode_bf16(hidden.values[i]), exact.values[i]);
 }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
@@ -14,6 +15,8 @@
 #include "checkpoint/checkpoint.hpp"
 #include "checkpoint/npy.hpp"
 #include "checkpoint/synth.hpp"
+#include "cli/exit_code.hpp"
+#include "cli/program.hpp"
 #include "engine/engine.hpp"
 #include "reference/layer.hpp"
 #include "temporary_directory.hpp"
@@ -85,6 +88,29 @@ TEST_P(Transformers, CpuEngineIsRightOnIt) {
   const auto interval = reference::layer_interval(layer_, tokens_, trace.routing);
   const reference::Stage stage = reference::judge_output(interval, trace.output);
   EXPECT_TRUE(stage.passed()) << stage.text();
+}
+
+/// `moesaic run`, from the files to the file.
+TEST_P(Transformers, RunVerbAgreesWithTheBlockInFloat) {
+  const TemporaryDirectory made;
+  const std::string model = directory_ / "model";
+  const std::string tokens = directory_ / "hidden.npy";
+  const std::string out = made / "output.npy";
+  const std::string layer = std::to_string(index_);
+  const std::array<const char*, 12> arguments{"moesaic",     "run",      model.c_str(),  "--layer",
+                                              layer.c_str(), "--tokens", tokens.c_str(), "--check",
+                                              "--device",    "cpu",      "--out",        out.c_str()};
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(cli::run_program(static_cast<int>(arguments.size()), arguments.data()), cli::kOk);
+  testing::internal::GetCapturedStdout();
+
+  const Routing routing = reference::route(layer_, tokens_);
+  const reference::Interval both = reference::hull(reference::layer_interval(layer_, tokens_, routing),
+                                                   reference::unquantized_interval(layer_, tokens_, routing));
+  for (const auto& file : {std::filesystem::path(out), directory_ / "output.npy"}) {
+    const reference::Stage stage = reference::judge_output(both, checkpoint::read_npy(file).values);
+    EXPECT_TRUE(stage.passed()) << file << ": " << stage.text();
+  }
 }
 
 TEST(TransformersFixtures, AreAllThere) {
