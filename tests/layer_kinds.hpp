@@ -13,7 +13,8 @@
 namespace moesaic::test {
 
 /// Weights [experts, rows, cols] whose sums of `cols` products with inputs like random_tokens() are about 1, in any
-/// scheme, and static input scales for inputs whose largest magnitude is about 2, so that some saturate.
+/// scheme, and static input scales for inputs whose largest magnitude is about 2, so that some saturate (NVFP4: 5,
+/// since there whole groups would).
 inline Experts random_experts(Random& random, int experts, int rows, int cols, Scheme scheme, int parts = 1) {
   Experts made;
   made.experts = experts;
@@ -66,7 +67,7 @@ inline Experts random_experts(Random& random, int experts, int rows, int cols, S
     fill(made.input_scales, static_cast<std::size_t>(experts), [&] { return 2.0F / 448 * uneven(); });
   }
   if (scheme.inputs == InputScheme::nvfp4) {
-    fill(made.input_scales, static_cast<std::size_t>(experts), [&] { return 2.0F / (448 * 6) * uneven(); });
+    fill(made.input_scales, static_cast<std::size_t>(experts), [&] { return 5.0F / (448 * 6) * uneven(); });
   }
   return made;
 }

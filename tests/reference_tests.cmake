@@ -1,3 +1,4 @@
 moesaic_test(reference_bounds_test moesaic_reference moesaic_tensor_core)
-moesaic_test(reference_layer_test moesaic_reference)
-moesaic_test(reference_interval_test moesaic_reference)
+moesaic_test(reference_layer_test moesaic_reference moesaic_cpu_engine)
+moesaic_test(reference_interval_test moesaic_reference moesaic_cpu_engine)
+moesaic_test(reference_kinds_test moesaic_reference moesaic_cpu_engine)
