@@ -21,13 +21,19 @@ bool is_order_or_cache(std::string_view word) {
                           ".cs",   ".lu",      ".cv",      ".wb",      ".wt",      ".nc", ".unified"});
 }
 
-bool is_dropped(std::string_view opcode, std::string_view word) {
+bool is_dropped(const ptx::Instruction& instruction, std::string_view word) {
+  const std::string_view opcode = instruction.opcode;
   if (is_one_of(opcode, {"ld", "st", "atom", "red", "prefetch", "mbarrier", "fence", "membar"})) {
     return is_order_or_cache(word) || (opcode == "fence" && word.starts_with(".shared"));
   }
-  if (opcode == "cp") return word == ".tile" || is_order_or_cache(word);
+  if (opcode == "cp") {
+    // cp.async has other operands where its policy may stand: the hint tells them apart.
+    const auto& words = instruction.modifiers;
+    const bool bulk = std::find(words.begin(), words.end(), ".bulk") != words.end();
+    return word == ".tile" || (is_order_or_cache(word) && (bulk || word != ".L2::cache_hint"));
+  }
   if (is_one_of(opcode, {"bar", "barrier"})) return word == ".cta" || word == ".aligned";
-  return word == ".uni";
+  return word == ".uni" && opcode != "vote";
 }
 
 /// With clusters of one block, all names of a block's shared memory mean the same.
@@ -55,15 +61,26 @@ int place_of_arithmetic(std::string_view word) {
 }
 
 bool is_arithmetic(std::string_view opcode) {
-  return is_one_of(opcode, {"add",  "sub",   "mul",   "mad",   "fma",  "div",   "rem",   "neg",   "abs",
-                            "min",  "max",   "sad",   "addc",  "subc", "madc",  "mul24", "mad24", "rcp",
-                            "sqrt", "rsqrt", "sin",   "cos",   "lg2",  "ex2",   "tanh",  "set",   "setp",
-                            "slct", "cvt",   "testp", "bfind", "bmsk", "szext", "dp2a",  "copysign"});
+  return is_one_of(
+      opcode, {"add",  "sub",  "mul",  "mad",   "fma",   "div",   "rem",   "neg",   "abs",   "min",  "max",     "sad",
+               "addc", "subc", "madc", "mul24", "mad24", "rcp",   "sqrt",  "rsqrt", "sin",   "cos",  "lg2",     "ex2",
+               "tanh", "set",  "setp", "slct",  "cvt",   "testp", "bfind", "bmsk",  "szext", "dp2a", "copysign"});
 }
 
-/// Modifiers that compilers write in different places come first here, in this order.
+/// Of atom and red: space, operation, .noftz, vector, type.
+int place_of_atomic(std::string_view word) {
+  if (word == ".async") return -1;
+  if (word == ".global" || word == ".shared") return 0;
+  if (word == ".noftz") return 2;
+  if (is_one_of(word, {".v2", ".v4", ".v8"})) return 3;
+  return word.find_first_of("0123456789") == std::string_view::npos ? 1 : 4;
+}
+
+/// Modifiers that compilers write in different places are sorted by this; those of other opcodes stay as they are.
 int place_of(std::string_view opcode, std::string_view word) {
   if (is_arithmetic(opcode)) return place_of_arithmetic(word);
+  if (opcode == "atom" || opcode == "red") return place_of_atomic(word);
+  if (!is_one_of(opcode, {"mma", "ldmatrix", "stmatrix"})) return 0;
   if (opcode == "mma") {
     if (word.starts_with(".kind::")) return 1;
     if (word == ".block_scale") return 2;
@@ -101,13 +118,11 @@ void expand(std::string_view pattern, std::string done, std::vector<std::string>
 std::string canonical_name(const ptx::Instruction& instruction) {
   Words words;
   for (const std::string_view word : instruction.modifiers) {
-    if (!is_dropped(instruction.opcode, word)) words.push_back(plain_space(word));
+    if (!is_dropped(instruction, word)) words.push_back(plain_space(word));
   }
-  if (instruction.opcode == "mma" || instruction.opcode == "ldmatrix" || instruction.opcode == "stmatrix") {
-    std::stable_sort(words.begin(), words.end(), [&](std::string_view a, std::string_view b) {
-      return place_of(instruction.opcode, a) < place_of(instruction.opcode, b);
-    });
-  }
+  std::stable_sort(words.begin(), words.end(), [&](std::string_view a, std::string_view b) {
+    return place_of(instruction.opcode, a) < place_of(instruction.opcode, b);
+  });
   std::string name(instruction.opcode);
   for (const std::string_view word : words) name += word;
   return name;
@@ -133,10 +148,11 @@ std::string why_not(const Row& row, std::string_view target) {
 
 InstructionTable::InstructionTable() {
   for (const auto family :
-       {add_integer_rows, add_carry_rows, add_logic_rows, add_compare_rows, add_float_rows, add_min_max_rows, add_approximate_rows,
-        add_half_rows, add_conversion_rows, add_packed_conversion_rows, add_move_rows, add_memory_rows,
-        add_atomic_rows, add_control_rows, add_warp_rows, add_barrier_rows, add_copy_rows, add_matrix_rows,
-        add_mma_rows}) {
+       {add_integer_rows,    add_carry_rows,       add_logic_rows,  add_compare_rows,     add_float_rows,
+        add_min_max_rows,    add_approximate_rows, add_half_rows,   add_conversion_rows,  add_packed_conversion_rows,
+        add_move_rows,       add_memory_rows,      add_atomic_rows, add_control_rows,     add_warp_rows,
+        add_barrier_rows,    add_copy_rows,   
+        add_matrix_rows,      add_mma_rows}) {
     family(*this);
   }
   by_name_.resize(rows_.size());

@@ -24,6 +24,12 @@ template <bool kFtz, double (*kFunction)(double)>
 float of_float(float a) {
   return canonical(in_range<kFtz>(static_cast<float>(kFunction(static_cast<double>(in_range<kFtz>(a))))));
 }
+/// div.approx multiplies by 1 / b, which is 0 above 2^126: PTX ISA, div.
+template <bool kFtz>
+float product_with_reciprocal(float a, float b) {
+  if (std::isfinite(b) && std::fabs(b) > 0x1p126F) return canonical(a * std::copysign(0.0F, b));
+  return canonical(in_range<kFtz>(in_range<kFtz>(a) / in_range<kFtz>(b)));
+}
 template <bool kFtz>
 float quotient(float a, float b) {
   return canonical(in_range<kFtz>(in_range<kFtz>(a) / in_range<kFtz>(b)));
@@ -66,7 +72,8 @@ void add_floats(InstructionTable& table, const std::string& suffix) {
   const auto row = [&](const std::string& name, const char* operands, Handler handler) {
     table.add(name + suffix, operands, Class::floating, handler);
   };
-  row("div.(full|approx)", "d s s", lanewise<quotient<kFtz>>);
+  row("div.full", "d s s", lanewise<quotient<kFtz>>);
+  row("div.approx", "d s s", lanewise<product_with_reciprocal<kFtz>>);
   row("rcp.approx", "d s", lanewise<of_float<kFtz, reciprocal>>);
   row("sqrt.approx", "d s", lanewise<of_float<kFtz, std::sqrt>>);
   row("rsqrt.approx", "d s", lanewise<of_float<kFtz, reciprocal_root>>);

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <atomic>
 #include <cstring>
 
@@ -57,22 +59,49 @@ Flow store(Warp& warp, const Instruction& instruction, Lanes active) {
   return Flow::next;
 }
 
-template <typename T>
-void add_type(InstructionTable& table, const char* types) {
-  for (const auto& [space, where] : kSpaces) {
-    for (const std::uint8_t count : std::initializer_list<std::uint8_t>{1, 2, 4, 8}) {
-      if (sizeof(T) * count > 32) continue;
-      const std::string vector = count == 1 ? "" : ".v" + std::to_string(count);
-      const std::string name = std::string(space) + vector + types;
-      const std::string n = std::to_string(count);
-      const Access access{where, static_cast<std::uint8_t>(sizeof(T)), count};
-      table.add("ld" + name, count == 1 ? "d a s?" : "D" + n + " a s?", Class::memory, load<T>, access);
-      if (where == Space::param || where == Space::constant) continue;
-      using Stored = std::make_unsigned_t<T>;
-      table.add("st" + name, count == 1 ? "a s s?" : "a S" + n + " s?", Class::memory, store<Stored>, access);
+/// The forms of one type.
+struct Adder {
+  InstructionTable& table;
+
+  template <typename T>
+  void forms(const std::string& suffix, Space where, const std::string& name, std::uint8_t count) const {
+    const std::string n = std::to_string(count);
+    const Access access{where, sizeof(T), count};
+    const bool single = count == 1;
+    table.add("ld" + name + suffix, single ? "d a s?" : "D" + n + " a s?", Class::memory, load<T>, access);
+    if (where == Space::generic || where == Space::global) {
+      table.add("ldu" + name + suffix, single ? "d a" : "D" + n + " a", Class::memory, load<T>, access);
+    }
+    if (where == Space::param || where == Space::constant) return;
+    using Stored = std::make_unsigned_t<T>;
+    table.add("st" + name + suffix, single ? "a s s?" : "a S" + n + " s?", Class::memory, store<Stored>, access);
+  }
+
+  template <typename T>
+  void type(const std::string& types) const {
+    for (const auto& [space, where] : kSpaces) {
+      for (const std::uint8_t count : std::initializer_list<std::uint8_t>{1, 2, 4}) {
+        if (sizeof(T) * count > 16) continue;
+        forms<T>(types, where, count == 1 ? std::string(space) : fmt::format("{}.v{}", space, count), count);
+      }
     }
   }
-}
+  template <typename T>
+  void wide_vectors(const std::string& types) const {
+    const InstructionTable::Section blackwell(table, Target::sm_100, Proof::independent);
+    constexpr std::uint8_t kCount = 32 / sizeof(T);
+    for (const auto& [space, where] : {kSpaces[0], kSpaces[1]}) {
+      const std::string name = fmt::format("{}.v{}{}", space, kCount, types);
+      const Access access{where, sizeof(T), kCount};
+      table.add("ld" + name, fmt::format("D{} a s?", kCount), Class::memory, load<T>, access);
+      table.add("st" + name, fmt::format("a S{} s?", kCount), Class::memory, store<T>, access);
+    }
+  }
+  /// A register of 128 bits is two slots.
+  void b128() const {
+    for (const auto& [space, where] : kSpaces) forms<std::uint64_t>(".b128", where, space, 2);
+  }
+};
 
 Flow ignore(Warp&, const Instruction&, Lanes) {
   return Flow::next;
@@ -98,17 +127,32 @@ Flow make_policy(Warp& warp, const Instruction& instruction, Lanes active) {
 }  // namespace
 
 void add_memory_rows(InstructionTable& table) {
-  add_type<std::uint8_t>(table, ".(b8|u8)");
-  add_type<std::int8_t>(table, ".s8");
-  add_type<std::uint16_t>(table, ".(b16|u16|f16|bf16)");
-  add_type<std::int16_t>(table, ".s16");
-  add_type<std::uint32_t>(table, ".(b32|u32|f32)");
-  add_type<std::int32_t>(table, ".s32");
-  add_type<std::uint64_t>(table, ".(b64|u64|s64|f64)");
-  table.add("prefetch.(global|local).(L1|L2)", "a", Class::memory, ignore);
+  const Adder to{table};
+  to.type<std::uint8_t>(".(b8|u8)");
+  to.type<std::int8_t>(".s8");
+  to.type<std::uint16_t>(".(b16|u16)");
+  to.type<std::int16_t>(".s16");
+  to.type<std::uint32_t>(".(b32|u32|f32)");
+  to.type<std::int32_t>(".s32");
+  to.type<std::uint64_t>(".(b64|u64|s64|f64)");
+  to.b128();
+  to.wide_vectors<std::uint32_t>(".(b32|u32|s32|f32)");
+  to.wide_vectors<std::uint64_t>(".(b64|u64|s64|f64)");
+  const InstructionTable::Section hints(table, Target::any, Proof::unproven);
+  table.add("prefetch[.global|.local].(L1|L2)", "a", Class::memory, ignore);
   table.add("prefetch.tensormap", "a", Class::memory, prefetch_tensormap, Access{.space = Space::generic});
   table.add("prefetch.const.tensormap", "a", Class::memory, prefetch_tensormap, Access{.space = Space::constant});
   table.add("prefetch.param.tensormap", "a", Class::memory, prefetch_tensormap, Access{.space = Space::param});
+  table.add("prefetchu.L1", "a", Class::memory, ignore);
+  table.add("prefetch.global", "a", Class::memory, ignore);  // with .L2::evict_last or .L2::evict_normal
+  table.add("applypriority[.global].L2::evict_normal", "a s", Class::memory, ignore);
+  table.add("discard[.global].L2", "a s", Class::memory, ignore);
+  const std::string primary = "L2::(evict_last|evict_normal|evict_first|evict_unchanged)";
+  const std::string secondary = ".L2::(evict_first|evict_unchanged)";
+  table.add("createpolicy.fractional." + primary + secondary + ".b64", "d s?", Class::memory, make_policy);
+  table.add("createpolicy.range[.global]." + primary + ".b64", "d a s s", Class::memory, make_policy);
+  table.add("createpolicy.range[.global]." + primary + secondary + ".b64", "d a s s", Class::memory, make_policy);
+  table.add("createpolicy.cvt.L2.b64", "d s", Class::memory, make_policy);
   table.add("createpolicy.fractional.L2::(evict_last|evict_normal|evict_first|evict_unchanged).b64", "d s?",
             Class::memory, make_policy);
 }

@@ -12,6 +12,18 @@ Flow move(Warp& warp, const Instruction& instruction, Lanes active) {
   return Flow::next;
 }
 
+/// Registers of 128 bits are two slots each.
+Flow move_both(Warp& warp, const Instruction& instruction, Lanes active) {
+  const Slot* op = instruction.operands;
+  for_lanes(active, [&](int lane) {
+    const std::uint64_t low = warp.in(op[2])[lane];
+    const std::uint64_t high = warp.in(op[3])[lane];
+    warp.out(op[0])[lane] = low;
+    warp.out(op[1])[lane] = high;
+  });
+  return Flow::next;
+}
+
 Flow move_predicate(Warp& warp, const Instruction& instruction, Lanes active) {
   warp.set_predicate(instruction.operands[0], active, warp.predicate(instruction.operands[1]));
   return Flow::next;
@@ -100,7 +112,7 @@ void add_space(InstructionTable& table, const std::string& space) {
 }  // namespace
 
 void add_move_rows(InstructionTable& table) {
-  table.add("mov.(b16|u16|s16|f16|bf16|b32|u32|s32|f32|b64|u64|s64|f64)", "d s", Class::move, move);
+  table.add("mov.(b16|u16|s16|b32|u32|s32|f32|b64|u64|s64|f64)", "d s", Class::move, move);
   table.add("mov.pred", "p q", Class::move, move_predicate);
   table.add("mov.(b16|u16)", "d S2", Class::move, pack<2, 8>);
   table.add("mov.(b32|u32)", "d S2", Class::move, pack<2, 16>);
@@ -112,8 +124,7 @@ void add_move_rows(InstructionTable& table) {
   table.add("mov.(b32|u32)", "D4 s", Class::move, unpack<4, 8>);
   table.add("mov.(b64|u64)", "D2 s", Class::move, unpack<2, 32>);
   table.add("mov.(b64|u64)", "D4 s", Class::move, unpack<4, 16>);
-  table.add("mov.(u32|b32|u64|b64).(%clock|%clock64|%globaltimer|%globaltimer_lo)", "d n", Class::move, read_clock<0>);
-  table.add("mov.(u32|b32).(%clock_hi|%globaltimer_hi)", "d n", Class::move, read_clock<32>);
+  table.add("mov.b128", "D2 S2", Class::move, move_both);
   add_space<kSharedWindow>(table, "shared[::cta]");
   add_space<kLocalWindow>(table, "local");
   add_space<kParamWindow>(table, "param");
@@ -121,6 +132,9 @@ void add_move_rows(InstructionTable& table) {
   table.add("cvta.to.(global|const).(u32|u64)", "d s", Class::move, lanewise<same>);
   table.add("isspacep.global", "p s", Class::move, in_no_window);
   table.add("mapa.shared.(u32|u64)", "d s s", Class::move, move);
+  const InstructionTable::Section time(table, Target::any, Proof::unproven);
+  table.add("mov.(u32|b32|u64|b64).(%clock|%clock64|%globaltimer|%globaltimer_lo)", "d n", Class::move, read_clock<0>);
+  table.add("mov.(u32|b32).(%clock_hi|%globaltimer_hi)", "d n", Class::move, read_clock<32>);
 }
 
 }  // namespace moesaic::emulator

@@ -3,7 +3,9 @@
 namespace moesaic::isa {
 
 const std::vector<Family>& families() {
-  static const std::vector<Family> all{{"lanewise", lanewise_cases}, {"matrix", matrix_cases}};
+  static const std::vector<Family> all{
+      {"lanewise", lanewise_cases}, {"memory", memory_cases}, {"atomic", atomic_cases}, {"move", move_cases},
+      {"control", control_cases},   {"warp", warp_cases},     {"matrix", matrix_cases}};
   return all;
 }
 

@@ -57,6 +57,7 @@ struct Case {
   Words input;
   std::vector<Part> parts;  ///< the output, from its first word on; it holds zeros before the launch
   std::vector<MapCase> maps;
+  Words data;  ///< unless empty a last parameter: .param .align 16 .b8 data[]
   unsigned blocks = 1;
   unsigned threads = 32;
   unsigned shared_bytes = 0;  ///< dynamic
@@ -87,6 +88,11 @@ const std::vector<Family>& families();
 
 // The families, each in a file of its own.
 std::vector<Case> lanewise_cases();  ///< instructions of one lane, made from the table of instructions
+std::vector<Case> memory_cases();    ///< ld and st
+std::vector<Case> atomic_cases();    ///< atom and red
+std::vector<Case> move_cases();      ///< mov, cvta, isspacep, mapa
+std::vector<Case> control_cases();   ///< bra, exit, call, ret, brx
+std::vector<Case> warp_cases();      ///< shfl, vote, match, redux, elect, bar.warp
 std::vector<Case> matrix_cases();    ///< mma.sync, ldmatrix, stmatrix, movmatrix
 
 }  // namespace moesaic::isa

@@ -78,6 +78,7 @@ std::uint64_t fingerprint(const Case& one, const Part& part) {
   hash.add(part.statements.empty() ? one.body : part.statements);
   hash.add(one.declarations);
   for (const std::uint32_t word : one.input) hash.add(word);
+  for (const std::uint32_t word : one.data) hash.add(word);
   hash.add(one.blocks);
   hash.add(one.threads);
   hash.add(one.shared_bytes);

@@ -105,6 +105,8 @@ Words launch(const Context& context, CUmodule module, const Case& one) {
   for (const MapCase& map : one.maps) maps.push_back(encode(context, map, map.over_output ? out : in));
   std::vector<void*> arguments{&in, &out};
   for (CUtensorMap& map : maps) arguments.push_back(&map);
+  Words data = one.data;
+  if (!data.empty()) arguments.push_back(data.data());
   context.check(driver.cuLaunchKernel(kernel, one.blocks, 1, 1, one.threads, 1, 1, one.shared_bytes, nullptr,
                                       arguments.data(), nullptr),
                 "cuLaunchKernel");
@@ -150,6 +152,7 @@ std::string module_text(const std::string& target, const std::vector<const Case*
     for (std::size_t i = 0; i < one->maps.size(); ++i) {
       text += ", .param .align 64 .b8 map" + std::to_string(i) + "[128]";
     }
+    if (!one->data.empty()) text += ", .param .align 16 .b8 data[" + std::to_string(one->data.size() * 4) + "]";
     text +=
         ")\n{\n.reg .b64 %in, %out;\n.reg .b32 %thread, %block;\n"
         "ld.param.b64 %in, [in_address];\nld.param.b64 %out, [out_address];\n"

@@ -18,7 +18,7 @@ constexpr std::size_t kImmediate = 3;  // the source of lop3 that is one
 std::string register_type(const std::string& type) {
   if (type == "pred") return ".pred";
   if (type == "e2m1x2") return ".b8";
-  return ".b" + std::to_string(std::max(16U, type_bits(type)));
+  return std::string(".b") + std::to_string(std::max(16U, type_bits(type)));
 }
 
 /// Makes the statements of one test.
@@ -74,7 +74,7 @@ class TestWriter {
     for (const emulator::Code& code : emulator::parse_codes(row_.operands)) {
       text += text.empty() ? " " : ", ";
       if (code.kind == 'd' || code.kind == 'p') {
-        text += "%d" + std::to_string(result++) + (code.pair ? "|%second" : "");
+        text += std::string("%d") + std::to_string(result++) + (code.pair ? "|%second" : "");
       } else if (code.kind == 'S') {
         text += "{";
         for (std::size_t i = 0; i < code.count; ++i) text += (i == 0 ? "%s" : ", %s") + std::to_string(source++);
@@ -91,13 +91,13 @@ class TestWriter {
   }
 
   void store_word() {
-    line("st.global.b32 [%o4+" + std::to_string(test_.words * 4) + "], %w");
+    line(std::string("st.global.b32 [%o4+") + std::to_string(test_.words * 4) + "], %w");
     test_.words += kElements;
   }
   void store_results() {
     for (std::size_t i = 0; i < signature_.results.size(); ++i) {
       const std::string type = register_type(signature_.results[i]);
-      const std::string from = "%d" + std::to_string(i);
+      const std::string from = std::string("%d") + std::to_string(i);
       if (type == ".pred") {
         line("selp.b32 %w, 1, 0, " + from);
         if (signature_.second_predicate) line("@%second or.b32 %w, %w, 2");
@@ -109,7 +109,7 @@ class TestWriter {
       } else if (type == ".b32") {
         line("mov.b32 %w, " + from);
       } else {
-        line("st.global.b64 [%o8+" + std::to_string(test_.words * 4) + "], " + from);
+        line(std::string("st.global.b64 [%o8+") + std::to_string(test_.words * 4) + "], " + from);
         test_.words += 2 * kElements;
         continue;
       }
@@ -136,7 +136,7 @@ std::string prologue(const std::vector<std::string>& sources) {
       "ld.global.u32 %carry, [%in];\nxor.b32 %carry, %carry, %thread;\n";
   for (std::size_t i = 0; i < sources.size(); ++i) {
     const std::string number = std::to_string(i);
-    const std::string at = ", [%from+" + std::to_string(i * kElements * 8) + "];\n";
+    const std::string at = std::string(", [%from+") + std::to_string(i * kElements * 8) + "];\n";
     const std::string type = register_type(sources[i]);
     if (type == ".pred") {
       text += ".reg .pred %q" + number + "; .reg .b32 %s" + number + ";\nld.global.b32 %s" + number + at +
@@ -177,8 +177,8 @@ void append(Case& to, const LaneTest& test) {
   for (const Part& part : to.parts) words += part.words;
   to.body += "{\n";
   if (words != 0) {
-    to.body += "add.u64 %o4, %o4, " + std::to_string(to.parts.back().words * 4) + ";\n";
-    to.body += "add.u64 %o8, %o8, " + std::to_string(to.parts.back().words * 4) + ";\n";
+    to.body += std::string("add.u64 %o4, %o4, ") + std::to_string(to.parts.back().words * 4) + ";\n";
+    to.body += std::string("add.u64 %o8, %o8, ") + std::to_string(to.parts.back().words * 4) + ";\n";
   }
   to.body += test.statements + "}\n";
   to.parts.push_back(Part{test.name, {test.row->name}, test.words, test.statements});

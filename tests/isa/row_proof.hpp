@@ -1,0 +1,27 @@
+#pragma once
+
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+/// Proofs of rows that are no instructions of one lane and that no card of capability 9.0 can run, and the rows that
+/// need none.
+namespace moesaic::isa {
+
+/// A computation of what some rows do that shares nothing with the emulator's.
+struct RowProof {
+  std::vector<std::string> rows;
+  std::function<std::string()> run;  ///< empty, or what is wrong
+};
+
+/// All of them.
+const std::vector<RowProof>& row_proofs();
+
+/// Rows whose result depends on time or on scheduling, or of which nothing can be seen: the only ones without a proof.
+const std::set<std::string>& exempt_rows();
+
+// The proofs of a group of rows, each in a file of its own.
+std::vector<RowProof> wide_vector_proofs();  ///< ld and st of 256 bits
+
+}  // namespace moesaic::isa
