@@ -154,7 +154,7 @@ TEST(TensorMap, CopiesRefuseWhatIsNotEmulated) {
   TensorMap map = bytes_map(256, 64, 128, 16);
   EXPECT_NO_THROW(check_usable(map, 2));
   EXPECT_THROW(check_usable(map, 3), Error);
-  map.swizzle = Swizzle::k128Atom32;
+  map.interleave = Interleave::k16;
   EXPECT_THROW(check_usable(map, 2), Error);
 }
 

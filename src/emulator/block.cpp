@@ -15,9 +15,6 @@ namespace {
 constexpr std::uint32_t kQuantum = 64;        // most instructions of a warp before another is chosen
 constexpr std::uint64_t kStallSteps = 5'000;  // without an effect: let other blocks run
 constexpr std::uint32_t kTimeOutOdds = 64;    // one of so many turns ends a wait for a phase early
-constexpr std::uint32_t kUsualDelay = 256;    // steps until a copy happens...
-constexpr std::uint32_t kLongDelay = 8192;    // ...or for one in kLongDelayOdds
-constexpr std::uint32_t kLongDelayOdds = 8;
 constexpr std::uint32_t kVainRounds = 1U << 15;  // of waits that all time out, until no one is believed to come
 constexpr std::uint64_t kLaunchStride = 0x9e3779b97f4a7c15U;
 
@@ -137,13 +134,16 @@ Block::State Block::run(std::uint64_t steps) {
   std::vector<Warp*> ready;
   const std::uint64_t end = step_ + steps;
   while (step_ < end) {
-    complete_due_copies();
+    copies_.run(step_);
     ready.clear();
     for (const auto& warp : warps_) {
       if (warp->ready()) ready.push_back(warp.get());
     }
     if (ready.empty()) {
-      if (all_done() && copies_.empty()) return State::done;
+      if (all_done()) {
+        copies_.note_exit();
+        if (copies_.empty()) return State::done;
+      }
       if (wake_for_prerequisites()) continue;
       if (waits_for_prerequisites() && copies_.empty()) return State::stalled;
       resolve_standstill();
@@ -171,9 +171,7 @@ Block::State Block::run(std::uint64_t steps) {
 /// waiting after a number of tries, so one round does not tell.)
 void Block::resolve_standstill() {
   if (!copies_.empty()) {
-    const auto first =
-        std::min_element(copies_.begin(), copies_.end(), [](const Copy& a, const Copy& b) { return a.due < b.due; });
-    step_ = std::max(step_, first->due);
+    step_ = std::max(step_, copies_.next_step());
     return;
   }
   const bool in_vain = effects_at_time_out_ == effects_ && polls_at_time_out_ == polls_;
@@ -248,12 +246,23 @@ void Block::remove_mbarrier(std::uint32_t address) {
   std::erase_if(mbarriers_, [&](const Mbarrier& barrier) { return barrier.address == address; });
 }
 
-void Block::wake(std::uint32_t mbarrier) {
+void Block::wake(Wait reason, std::uint32_t what) {
   for (const auto& warp : warps_) {
     for (Fragment& fragment : warp->fragments()) {
-      if (fragment.wait == Wait::phase && fragment.waits_on == mbarrier) fragment.wait = Wait::nothing;
+      if (fragment.wait == reason && fragment.waits_on == what) fragment.wait = Wait::nothing;
     }
   }
+}
+
+void Block::wake_copies() {
+  wake(Wait::copies, 0);
+}
+
+void Block::mbarrier_changed(const Mbarrier& barrier, std::uint64_t phase) {
+  if (barrier.phase == phase) return;
+  copies_.check_phase_end(barrier.address, phase);
+  if (observer_ != nullptr) observer_->mbarrier_advanced(barrier);
+  wake(Wait::phase, barrier.address);
 }
 
 bool Block::arrive(Warp& warp, std::uint32_t id, std::uint32_t expected, bool waits) {
@@ -296,27 +305,6 @@ void Block::lanes_exited(Warp& warp) {
     } else {
       try_release(id);
     }
-  }
-}
-
-void Block::issue(Copy copy) {
-  const std::uint32_t range = random_.below(kLongDelayOdds) == 0 ? kLongDelay : kUsualDelay;
-  copy.due = step_ + 1 + random_.below(range);
-  copies_.push_back(copy);
-  note_effect();
-}
-
-void Block::complete_due_copies() {
-  for (std::size_t i = 0; i < copies_.size();) {
-    if (copies_[i].due > step_) {
-      ++i;
-      continue;
-    }
-    const Copy copy = copies_[i];
-    copies_[i] = copies_.back();
-    copies_.pop_back();
-    complete(copy);
-    note_effect();
   }
 }
 

@@ -8,10 +8,10 @@
 #include <span>
 #include <vector>
 
+#include "emulator/async_copy.hpp"
 #include "emulator/grid_observer.hpp"
 #include "emulator/grid_set.hpp"
 #include "emulator/mbarrier.hpp"
-#include "emulator/tensor_map.hpp"
 #include "emulator/warp.hpp"
 #include "spec/split_mix.hpp"
 
@@ -56,21 +56,6 @@ class Random : public SplitMix64 {
 
   /// Uniform in [0, bound), near enough.
   std::uint32_t below(std::uint32_t bound) { return static_cast<std::uint32_t>((next() >> 32) * bound >> 32); }
-};
-
-/// An asynchronous copy from global to shared memory that has been issued and has not happened yet.
-struct Copy {
-  std::uint64_t due = 0;  ///< step of the block at which it happens
-  std::uint32_t to = 0;   ///< shared address
-  std::uint64_t from = 0;
-  std::uint32_t bytes = 0;
-  std::optional<TensorMap> map{};  ///< a tensor copy: from this map at `start`
-  std::array<std::int32_t, kMaxTensorRank> start{};
-  std::uint32_t mbarrier = 0;  ///< shared address of the mbarrier that counts its bytes
-  const Instruction* instruction = nullptr;
-  int warp = 0;
-  int lane = 0;
-  Ticket ticket = 0;  ///< by which the observer knows it
 };
 
 /// One barrier of bar.sync and its kin.
@@ -138,11 +123,17 @@ class Block {
   Mbarrier* find_mbarrier(std::uint32_t address);
   void add_mbarrier(const Mbarrier& barrier);
   void remove_mbarrier(std::uint32_t address);
-  /// Wakes who waits for a phase of that mbarrier.
-  void wake(std::uint32_t mbarrier);
+  /// To be called when an operation on an mbarrier, which was in `phase`, has succeeded: if that phase is over, those
+  /// who wait for it go on. Throws Fault when a copy is under way that the phase did not wait for.
+  void mbarrier_changed(const Mbarrier& barrier, std::uint64_t phase);
 
-  /// Takes a copy into flight; it happens at a random later step.
-  void issue(Copy copy);
+  /// The asynchronous operations in flight.
+  AsyncCopies& copies() { return copies_; }
+  /// Those who wait for asynchronous operations look again.
+  void wake_copies();
+  void count_copied(std::uint64_t bytes) { statistics_.copied_bytes += bytes; }
+  Warp& warp(int number) { return *warps_[static_cast<std::size_t>(number)]; }
+  Random& random() { return random_; }
 
   NamedBarrier& barrier(std::uint32_t id) { return barriers_[id]; }
   /// Counts a whole warp at a barrier of `expected` threads (0: the block) and lets go all who wait there when it is
@@ -152,10 +143,8 @@ class Block {
   void lanes_exited(Warp& warp);
 
  private:
-  void complete_due_copies();
   void try_release(std::uint32_t id);
-  void complete(const Copy& copy);
-  void observe_piece(const Copy& copy, std::uint32_t to, std::uint64_t from, std::uint32_t bytes);
+  void wake(Wait reason, std::uint32_t what);
   void time_out_one();
   bool wake_for_prerequisites();
   bool waits_for_prerequisites() const;
@@ -173,7 +162,7 @@ class Block {
   std::vector<std::unique_ptr<Warp>> warps_;
   std::vector<Mbarrier> mbarriers_;
   std::array<NamedBarrier, kBarriers> barriers_;
-  std::vector<Copy> copies_;
+  AsyncCopies copies_{*this};
   Statistics statistics_;
   std::uint64_t step_ = 0;
   std::uint64_t effects_ = 0;

@@ -21,6 +21,8 @@ std::string describe(const Block& block, const Warp& warp, const Fragment& fragm
                                fragment.expected == 0 ? "" : fmt::format(" for {} threads", fragment.expected));
     case Wait::grids:
       return who + "waits for the grids that this one depends on";
+    case Wait::copies:
+      return who + "waits for asynchronous copies";
     case Wait::phase:
       break;
   }

@@ -167,7 +167,11 @@ void add_control_rows(InstructionTable& table);
 void add_call_rows(InstructionTable& table);
 void add_warp_rows(InstructionTable& table);
 void add_barrier_rows(InstructionTable& table);
+void add_mbarrier_rows(InstructionTable& table);
 void add_copy_rows(InstructionTable& table);
+void add_tensor_copy_rows(InstructionTable& table);
+void add_async_rows(InstructionTable& table);
+void add_tensor_map_rows(InstructionTable& table);
 void add_matrix_rows(InstructionTable& table);
 void add_mma_rows(InstructionTable& table);
 

@@ -22,10 +22,6 @@ constexpr std::size_t kBox = 11;
 constexpr std::size_t kElementStrides = 13;
 constexpr std::size_t kSignatureWord = 15;
 
-bool is_packed_with_gaps(TensorType type) {
-  return type == TensorType::k16U4Align16 || type == TensorType::k16U6Align16;
-}
-
 bool is_float(TensorType type) {
   return type >= TensorType::kF16 && type <= TensorType::kTf32Ftz;
 }
@@ -84,7 +80,7 @@ int element_bits(TensorType type) {
 
 void check_encodable(const TensorMap& map) {
   check_kinds(map);
-  const bool gaps = is_packed_with_gaps(map.type);
+  const bool gaps = has_gaps(map.type);
   const std::uint64_t alignment = map.interleave == Interleave::k32 || gaps ? 32 : 16;
   require(map.address % alignment == 0,
           fmt::format("address {:#x} is not a multiple of {} bytes", map.address, alignment));
@@ -92,6 +88,8 @@ void check_encodable(const TensorMap& map) {
   if (gaps) {
     require(map.dims[0] % 128 == 0 && map.box[0] == 128,
             "packed elements with gaps need a multiple of 128 elements and a box of 128");
+    require(map.swizzle == Swizzle::kNone || map.swizzle >= Swizzle::k128,
+            "packed elements with gaps are swizzled in 128 bytes or not at all");
     return;
   }
   require(map.type != TensorType::k16U4Align8 || map.dims[0] % 2 == 0, "4-bit elements come in pairs");
@@ -144,8 +142,16 @@ void check_usable(const TensorMap& map, int rank) {
   require(map.rank == rank, fmt::format("a copy of rank {} through a map of rank {}", rank, map.rank));
   check_encodable(map);
   require(map.interleave == Interleave::kNone, "interleaved layouts are not emulated");
-  require(!is_packed_with_gaps(map.type), "packed elements with gaps in shared memory are not emulated");
-  require(map.swizzle <= Swizzle::k128, "swizzle atoms of 32 or 64 bytes are not emulated");
+}
+
+void check_start(const TensorMap& map, std::int32_t first) {
+  const std::int64_t bits = std::int64_t{first} * element_bits(map.type);
+  if (has_gaps(map.type)) {
+    require(first % 128 == 0, fmt::format("the box starts at element {} of its rows, no multiple of 128", first));
+  } else {
+    require(bits % 128 == 0,
+            fmt::format("the box starts at element {} of its rows, which is no multiple of 16 bytes", first));
+  }
 }
 
 std::array<std::byte, 16> fill_pattern(const TensorMap& map) {

@@ -71,9 +71,14 @@ TensorMapBytes pack(const TensorMap& map);
 /// The inverse of pack. Throws Error if the bytes are no tensor map.
 TensorMap unpack(const TensorMapBytes& bytes);
 
-/// Throws Error if a copy cannot use the map: a rank other than `rank`, a field out of range, or a form (interleaved,
-/// gaps between packed elements, swizzle atoms of 32 or 64 bytes) that is not emulated.
+/// Throws Error if a copy cannot use the map: a rank other than `rank`, a field out of range, or an interleaved layout,
+/// which is not emulated.
 void check_usable(const TensorMap& map, int rank);
+
+/// Whether 16 elements, packed in global memory, take 16 bytes in shared memory, the last of which are padding: 8 or 4.
+inline bool has_gaps(TensorType type) {
+  return type == TensorType::k16U4Align16 || type == TensorType::k16U6Align16;
+}
 
 /// Elements copied along a dimension: every element_strides-th of the box.
 inline std::uint32_t box_extent(const TensorMap& map, int dim) {
@@ -82,7 +87,7 @@ inline std::uint32_t box_extent(const TensorMap& map, int dim) {
   return (map.box[d] + map.element_strides[d] - 1) / map.element_strides[d];
 }
 
-/// Bytes of one row of the box.
+/// Bytes of one row of the box in global memory.
 inline std::uint32_t row_bytes(const TensorMap& map) {
   return map.box[0] * static_cast<std::uint32_t>(element_bits(map.type)) / 8;
 }
@@ -92,7 +97,7 @@ inline std::uint32_t row_bytes(const TensorMap& map) {
 inline std::uint32_t row_pitch(const TensorMap& map) {
   switch (map.swizzle) {
     case Swizzle::kNone:
-      return row_bytes(map);
+      return has_gaps(map.type) ? map.box[0] : row_bytes(map);
     case Swizzle::k32:
       return 32;
     case Swizzle::k64:
@@ -109,24 +114,39 @@ inline std::uint32_t box_rows(const TensorMap& map) {
   return rows;
 }
 
-/// What the barrier of a copy counts: the whole box, the part outside the tensor included.
+/// Bytes of shared memory from the first to the last of the box.
+inline std::uint32_t box_span(const TensorMap& map) {
+  return box_rows(map) * row_pitch(map);
+}
+
+/// What the barrier of a copy counts: the whole box, the part outside the tensor included, without padding. (That
+/// padding does not count is what kernels for these types expect; no 12.x silicon has been asked.)
 inline std::uint32_t box_bytes(const TensorMap& map) {
   return box_rows(map) * row_bytes(map);
 }
 
 /// Where the byte that belongs at a linear shared-memory address goes. PTX ISA, "Swizzling Modes": 16-byte chunks of
-/// 128-byte lines trade places; bits 4-6 of the address are XORed with as many bits from 7 on as the width has.
+/// 128-byte lines trade places; bits 4-6 of the address are XORed with as many bits from 7 on as the width has. With
+/// atoms of 32 or 64 bytes it is bits 5-6, or bit 6, that are XORed with those from 7 on; Flip8 also swaps the 8-byte
+/// halves of each 16 bytes in every other line.
 inline std::uint32_t swizzled(Swizzle swizzle, std::uint32_t address) {
   switch (swizzle) {
+    case Swizzle::kNone:
+      break;
     case Swizzle::k32:
       return address ^ ((address >> 3) & 0x10U);
     case Swizzle::k64:
       return address ^ ((address >> 3) & 0x30U);
     case Swizzle::k128:
       return address ^ ((address >> 3) & 0x70U);
-    default:
-      return address;
+    case Swizzle::k128Atom32:
+      return address ^ ((address >> 2) & 0x60U);
+    case Swizzle::k128Atom32Flip8:
+      return address ^ ((address >> 2) & 0x60U) ^ ((address >> 4) & 0x8U);
+    case Swizzle::k128Atom64:
+      return address ^ ((address >> 1) & 0x40U);
   }
+  return address;
 }
 
 /// A piece of a box: at most 16 bytes, wholly inside the tensor or wholly outside.
@@ -137,21 +157,26 @@ struct BoxPiece {
   bool inside = false;
 };
 
+/// Throws Error if a box may not start at that element of its rows: it must lie on 16 bytes (the PTX ISA does not say
+/// so; an H200 stops with an illegal instruction), with gaps on 128 elements.
+void check_start(const TensorMap& map, std::int32_t first);
+
 /// The bytes that a load writes for a piece outside, repeated from the start of each element.
 std::array<std::byte, 16> fill_pattern(const TensorMap& map);
 
 namespace detail {
 
-/// Splits one row of the box at 16-byte chunks of shared memory and at the ends of the tensor.
+/// Splits one row of the box where swizzling may part it and at the ends of the tensor.
 template <typename Visit>
 void walk_row(const TensorMap& map, std::int64_t x0, std::uint64_t row_address, std::uint32_t shared, bool inside,
               Visit&& visit) {
   const auto bits = static_cast<std::int64_t>(element_bits(map.type));
+  const std::int64_t chunk = map.swizzle == Swizzle::k128Atom32Flip8 ? 8 : 16;
   const std::int64_t first = inside ? std::clamp<std::int64_t>(-x0 * bits / 8, 0, row_bytes(map)) : row_bytes(map);
   const std::int64_t end_of_tensor = (static_cast<std::int64_t>(map.dims[0]) - x0) * bits / 8;
   const std::int64_t last = inside ? std::clamp<std::int64_t>(end_of_tensor, first, row_bytes(map)) : row_bytes(map);
   for (std::int64_t at = 0; at < row_bytes(map);) {
-    std::int64_t end = std::min<std::int64_t>(row_bytes(map), (at | 15) + 1);
+    std::int64_t end = std::min<std::int64_t>(row_bytes(map), (at | (chunk - 1)) + 1);
     if (at < first) end = std::min(end, first);
     if (at >= first && at < last) end = std::min(end, last);
     visit(BoxPiece{.shared_address = swizzled(map.swizzle, shared + static_cast<std::uint32_t>(at)),
@@ -159,6 +184,21 @@ void walk_row(const TensorMap& map, std::int64_t x0, std::uint64_t row_address, 
                    .bytes = static_cast<std::uint32_t>(end - at),
                    .inside = at >= first && at < last});
     at = end;
+  }
+}
+
+/// The same for elements with gaps: pieces of 16 elements. A row lies inside or outside as a whole (check_start).
+template <typename Visit>
+void walk_row_with_gaps(const TensorMap& map, std::int64_t x0, std::uint64_t row_address, std::uint32_t shared,
+                        bool inside, Visit&& visit) {
+  const auto bits = static_cast<std::int64_t>(element_bits(map.type));
+  inside = inside && x0 >= 0 && x0 < static_cast<std::int64_t>(map.dims[0]);
+  for (std::uint32_t group = 0; group < map.box[0] / 16; ++group) {
+    const auto packed = static_cast<std::uint32_t>(2 * bits);
+    visit(BoxPiece{.shared_address = swizzled(map.swizzle, shared + 16 * group),
+                   .global_address = row_address + static_cast<std::uint64_t>(x0 * bits / 8) + group * packed,
+                   .bytes = packed,
+                   .inside = inside});
   }
 }
 
@@ -182,7 +222,12 @@ void for_each_piece(const TensorMap& map, const std::array<std::int32_t, kMaxTen
       inside = inside && index >= 0 && static_cast<std::uint64_t>(index) < map.dims[d];
       address += static_cast<std::uint64_t>(index) * map.strides_bytes[d];
     }
-    detail::walk_row(map, start[0], address, shared_base + row * row_pitch(map), inside, visit);
+    const std::uint32_t shared = shared_base + row * row_pitch(map);
+    if (has_gaps(map.type)) {
+      detail::walk_row_with_gaps(map, start[0], address, shared, inside, visit);
+    } else {
+      detail::walk_row(map, start[0], address, shared, inside, visit);
+    }
   }
 }
 

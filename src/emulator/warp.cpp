@@ -16,7 +16,8 @@ constexpr std::size_t kNone = ~std::size_t{0};
 
 bool can_merge(const Fragment& a, const Fragment& b) {
   const auto open = [](const Fragment& f) {
-    return (f.wait == Wait::nothing && !f.released) || f.wait == Wait::lanes || f.wait == Wait::phase;
+    return (f.wait == Wait::nothing && !f.released) || f.wait == Wait::lanes || f.wait == Wait::phase ||
+           f.wait == Wait::copies;
   };
   return a.pc == b.pc && a.frame == b.frame && open(a) && open(b);
 }

@@ -20,6 +20,7 @@ enum class Wait : std::uint8_t {
   lanes,    ///< for other lanes of its warp to come to the same instruction, or to another bar.warp.sync
   barrier,  ///< at barrier Fragment::waits_on of the block
   grids,    ///< griddepcontrol.wait: for other grids to end
+  copies,   ///< for asynchronous operations that its lanes have issued
   phase,    ///< for the phase of parity Fragment::parity of the mbarrier at Fragment::waits_on
 };
 
