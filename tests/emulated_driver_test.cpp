@@ -341,6 +341,59 @@ TEST_F(EmulatedDriver, StreamsAndEvents) {
   EXPECT_EQ(DRIVER(cuEventRecord)(start_event, nullptr), CUDA_ERROR_INVALID_HANDLE);
 }
 
+/// Appends a digit to the decimal number in `word`.
+constexpr const char* kDigits = R"(
+.version 8.0
+.target sm_80
+.address_size 64
+.visible .entry digit(.param .u64 word, .param .u32 which)
+{
+  .reg .b32 %r<4>; .reg .b64 %rd<2>;
+  ld.param.u64 %rd1, [word]; ld.param.u32 %r1, [which];
+  ld.global.u32 %r2, [%rd1]; mad.lo.u32 %r2, %r2, 10, %r1; st.global.u32 [%rd1], %r2;
+  ret;
+}
+)";
+
+TEST_F(EmulatedDriver, StreamsOrderLaunches) {
+  CUfunction digit = function(load(kDigits), "digit");
+  CUdeviceptr word = upload({0});
+  const auto launch = [&](CUstream stream, std::uint32_t which) {
+    void* arguments[] = {&word, &which};
+    ASSERT_EQ(DRIVER(cuLaunchKernel)(digit, 1, 1, 1, 1, 1, 1, 0, stream, arguments, nullptr), CUDA_SUCCESS);
+  };
+  CUstream first = nullptr;
+  CUstream second = nullptr;
+  CUevent event = nullptr;
+  ASSERT_EQ(DRIVER(cuStreamCreate)(&first, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+  ASSERT_EQ(DRIVER(cuStreamCreate)(&second, CU_STREAM_DEFAULT), CUDA_SUCCESS);
+  ASSERT_EQ(DRIVER(cuEventCreate)(&event, 0), CUDA_SUCCESS);
+  launch(first, 1);
+  ASSERT_EQ(DRIVER(cuEventRecord)(event, first), CUDA_SUCCESS);
+  ASSERT_EQ(DRIVER(cuStreamWaitEvent)(second, event, 0), CUDA_SUCCESS);
+  launch(second, 2);
+  launch(nullptr, 3);  // the default stream waits for blocking streams...
+  launch(second, 4);   // ...and they for it
+  ASSERT_EQ(DRIVER(cuEventRecord)(event, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(DRIVER(cuStreamWaitEvent)(first, event, 0), CUDA_SUCCESS);
+  launch(first, 5);
+  EXPECT_EQ(DRIVER(cuStreamSynchronize)(first), CUDA_SUCCESS) << last_fault();
+  EXPECT_EQ(DRIVER(cuEventQuery)(event), CUDA_SUCCESS);
+  EXPECT_EQ(download(word, 1)[0], 12345U);
+  EXPECT_EQ(DRIVER(cuStreamWaitEvent)(first, nullptr, 0), CUDA_ERROR_INVALID_HANDLE);
+}
+
+TEST_F(EmulatedDriver, KnowsRegistersFromTheMachineCode) {
+  int registers = 0;
+  CUfunction store = function(load(moesaic_silicon_begin), "store_word");
+  EXPECT_EQ(DRIVER(cuFuncGetAttribute)(&registers, CU_FUNC_ATTRIBUTE_NUM_REGS, store), CUDA_SUCCESS) << last_fault();
+  EXPECT_GE(registers, 4);
+  EXPECT_LE(registers, 32);
+  EXPECT_NE(DRIVER(cuFuncGetAttribute)(&registers, CU_FUNC_ATTRIBUTE_NUM_REGS, function(load(kPtx), "add")),
+            CUDA_SUCCESS);
+  EXPECT_NE(last_fault().find("registers of add are not known"), std::string::npos) << last_fault();
+}
+
 TEST_F(EmulatedDriver, NamesErrors) {
   const char* text = nullptr;
   EXPECT_EQ(DRIVER(cuGetErrorName)(CUDA_ERROR_ILLEGAL_ADDRESS, &text), CUDA_SUCCESS);

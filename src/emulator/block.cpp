@@ -210,6 +210,23 @@ bool Block::wake_for_prerequisites() {
   return true;
 }
 
+bool Block::take_registers(std::uint64_t count) {
+  if (count > spare_registers_) return false;
+  spare_registers_ -= count;
+  note_effect();
+  return true;
+}
+
+void Block::give_registers(std::uint64_t count) {
+  spare_registers_ += count;
+  note_effect();
+  for (const auto& warp : warps_) {
+    for (Fragment& fragment : warp->fragments()) {
+      if (fragment.wait == Wait::registers) fragment.wait = Wait::nothing;
+    }
+  }
+}
+
 void Block::release_dependents() {
   if (std::exchange(released_dependents_, true)) return;
   if (grid.control != nullptr) grid.control->release_dependents(grid, waited_);

@@ -112,6 +112,10 @@ class Block {
   void release_dependents();
   bool has_released_dependents() const { return released_dependents_; }
   void note_waited();
+  /// The block's pool of registers, which setmaxnreg fills and empties.
+  bool take_registers(std::uint64_t count);
+  void give_registers(std::uint64_t count);
+  std::uint64_t spare_registers() const { return spare_registers_; }
   void count(const Instruction& instruction, Lanes active) {
     const auto kind = static_cast<std::size_t>(instruction.kind);
     ++statistics_.warp_instructions[kind];
@@ -173,6 +177,7 @@ class Block {
   std::uint64_t effects_at_time_out_ = ~std::uint64_t{0};
   std::uint64_t polls_at_time_out_ = 0;
   std::uint32_t vain_rounds_ = 0;
+  std::uint64_t spare_registers_ = 0;
   bool released_dependents_ = false;
   bool waited_ = false;  // some thread has executed griddepcontrol.wait
 };

@@ -19,6 +19,9 @@ std::string describe(const Block& block, const Warp& warp, const Fragment& fragm
     case Wait::barrier:
       return who + fmt::format("waits at barrier {}{}", fragment.waits_on,
                                fragment.expected == 0 ? "" : fmt::format(" for {} threads", fragment.expected));
+    case Wait::registers:
+      return who + fmt::format("waits for {} registers; the block's pool has {}, and no warp is left to give it more",
+                               fragment.waits_on, block.spare_registers());
     case Wait::grids:
       return who + "waits for the grids that this one depends on";
     case Wait::copies:

@@ -5,6 +5,7 @@
 #include <cctype>
 #include <cstring>
 
+#include "emulator/cubin.hpp"
 #include "emulator/driver_state.hpp"
 #include "emulator/fat_binary.hpp"
 #include "spec/error.hpp"
@@ -49,10 +50,12 @@ void check_target(std::string_view ptx, int capability) {
                           capability % 10));
 }
 
-CUresult load_ptx(State& all, CUmodule* module, std::string_view ptx) {
+using Registers = std::vector<std::pair<std::string, std::uint32_t>>;
+
+CUresult load_ptx(State& all, CUmodule* module, std::string_view ptx, const Registers& registers = {}) {
   try {
     check_target(ptx, all.options.card.capability());
-    *module = all.modules.add(&all.machine->load(ptx));
+    *module = all.modules.add(&all.machine->load(ptx, registers));
     return CUDA_SUCCESS;
   } catch (const Error& error) {
     return refuse(CUDA_ERROR_INVALID_PTX, error.what());
@@ -62,13 +65,17 @@ CUresult load_ptx(State& all, CUmodule* module, std::string_view ptx) {
 CUresult load_fat_binary(State& all, CUmodule* module, const void* image) {
   const std::size_t bytes = image == nullptr ? 0 : fat_binary_bytes(image);
   if (bytes == 0) return refuse(CUDA_ERROR_INVALID_IMAGE, "the wrapper points to no fat binary");
+  const std::span<const std::byte> container(static_cast<const std::byte*>(image), bytes);
   std::string ptx;
+  Registers registers;
   try {
-    ptx = ptx_for({static_cast<const std::byte*>(image), bytes}, all.options.card.capability());
+    ptx = ptx_for(container, all.options.card.capability());
+    const std::string cubin = cubin_for(container, all.options.card.capability());
+    if (!cubin.empty()) registers = read_registers(std::as_bytes(std::span(cubin)));
   } catch (const Error& error) {
     return refuse(CUDA_ERROR_NO_BINARY_FOR_GPU, error.what());
   }
-  return load_ptx(all, module, ptx);
+  return load_ptx(all, module, ptx, registers);
 }
 
 CUresult load(CUmodule* module, const void* image) {
@@ -180,6 +187,15 @@ CUresult get_attribute(int* value, CUfunction_attribute attribute, CUfunction ha
         return CUDA_SUCCESS;
       case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
         *value = function->max_dynamic_shared_bytes;
+        return CUDA_SUCCESS;
+      case CU_FUNC_ATTRIBUTE_NUM_REGS:
+        if (kernel.registers == 0) {
+          return refuse(CUDA_ERROR_NOT_SUPPORTED,
+                        fmt::format("the registers of {} are not known: there is no machine code beside its PTX, and "
+                                    "neither .maxnreg nor .minnctapersm",
+                                    kernel.name));
+        }
+        *value = static_cast<int>(kernel.registers);
         return CUDA_SUCCESS;
       case CU_FUNC_ATTRIBUTE_BINARY_VERSION:
       case CU_FUNC_ATTRIBUTE_PTX_VERSION:

@@ -71,7 +71,12 @@ FatBinaryEntry read_entry(std::span<const std::byte> bytes, std::size_t& stored)
   return entry;
 }
 
-/// The entry's text, unpacked, without the zero bytes that pad it.
+/// Of several that run the highest is taken.
+std::tuple<int, bool, bool> rank_of(const FatBinaryEntry& entry) {
+  return {entry.arch, entry.suffix == 'a', entry.suffix == 'f'};
+}
+
+/// The entry's content, unpacked; text without the zero bytes that pad it.
 std::string unpacked(const FatBinaryEntry& entry) {
   const auto* from = reinterpret_cast<const char*>(entry.payload.data());
   std::string text;
@@ -79,7 +84,7 @@ std::string unpacked(const FatBinaryEntry& entry) {
     text.assign(from, entry.payload.size());
   } else {
     if (entry.uncompressed_bytes > kLargestPtx) {
-      malformed(fmt::format("the PTX of {} claims {} bytes", entry.target(), entry.uncompressed_bytes));
+      malformed(fmt::format("the code of {} claims {} bytes", entry.target(), entry.uncompressed_bytes));
     }
     text.resize(entry.uncompressed_bytes);
     bool good = false;
@@ -90,9 +95,9 @@ std::string unpacked(const FatBinaryEntry& entry) {
           LZ4_decompress_safe(from, text.data(), static_cast<int>(entry.payload.size()), static_cast<int>(text.size()));
       good = written >= 0 && static_cast<std::size_t>(written) == text.size();
     }
-    if (!good) malformed(fmt::format("the PTX of {} cannot be decompressed", entry.target()));
+    if (!good) malformed(fmt::format("the code of {} cannot be decompressed", entry.target()));
   }
-  text.resize(text.find_last_not_of('\0') + 1);
+  if (entry.kind == FatBinaryEntry::Kind::kPtx) text.resize(text.find_last_not_of('\0') + 1);
   return text;
 }
 
@@ -104,7 +109,7 @@ std::string FatBinaryEntry::target() const {
 
 bool FatBinaryEntry::runs_on(int capability) const {
   if (suffix == 'a') return arch == capability;
-  if (suffix == 'f') return arch / 10 == capability / 10 && arch <= capability;
+  if (suffix == 'f' || kind == Kind::kElf) return arch / 10 == capability / 10 && arch <= capability;
   return arch <= capability;
 }
 
@@ -131,17 +136,24 @@ std::vector<FatBinaryEntry> read_fat_binary(std::span<const std::byte> image) {
   return entries;
 }
 
+std::string cubin_for(std::span<const std::byte> image, int capability) {
+  const std::vector<FatBinaryEntry> entries = read_fat_binary(image);
+  const FatBinaryEntry* best = nullptr;
+  for (const FatBinaryEntry& entry : entries) {
+    if (entry.kind != FatBinaryEntry::Kind::kElf || !entry.runs_on(capability)) continue;
+    if (best == nullptr || rank_of(entry) > rank_of(*best)) best = &entry;
+  }
+  return best == nullptr ? std::string{} : unpacked(*best);
+}
+
 std::string ptx_for(std::span<const std::byte> image, int capability) {
   const std::vector<FatBinaryEntry> entries = read_fat_binary(image);
   const FatBinaryEntry* best = nullptr;
   std::string targets;
-  const auto rank = [](const FatBinaryEntry& entry) {
-    return std::tuple(entry.arch, entry.suffix == 'a', entry.suffix == 'f');
-  };
   for (const FatBinaryEntry& entry : entries) {
     if (entry.kind != FatBinaryEntry::Kind::kPtx) continue;
     targets += (targets.empty() ? "" : ", ") + entry.target();
-    if (entry.runs_on(capability) && (best == nullptr || rank(entry) > rank(*best))) best = &entry;
+    if (entry.runs_on(capability) && (best == nullptr || rank_of(entry) > rank_of(*best))) best = &entry;
   }
   if (best == nullptr) {
     throw Error(fmt::format("fat binary: no PTX for compute capability {}.{}; it has PTX of: {}", capability / 10,

@@ -25,7 +25,8 @@ struct FatBinaryEntry {
   /// As nvcc spells it: "compute_90a".
   std::string target() const;
 
-  /// Whether a card of that compute capability (90, 121) can run PTX of this target.
+  /// Whether a card of that compute capability (90, 121) can run code of this target: machine code of one capability
+  /// runs on later ones of the same major number.
   bool runs_on(int capability) const;
 };
 
@@ -38,5 +39,9 @@ std::vector<FatBinaryEntry> read_fat_binary(std::span<const std::byte> image);
 /// The PTX that a card of that compute capability would compile: the highest target that runs there, of equal ones the
 /// more specific. Throws Error when there is none, naming what there is, or when it cannot be unpacked.
 std::string ptx_for(std::span<const std::byte> image, int capability);
+
+/// The machine code that such a card would run, unpacked: the highest target that it can run, of equal ones the more
+/// specific. Empty when there is none.
+std::string cubin_for(std::span<const std::byte> image, int capability);
 
 }  // namespace moesaic::emulator

@@ -11,11 +11,16 @@
 namespace moesaic::emulator {
 namespace {
 
-constexpr std::uint64_t kTurnSteps = 100'000;    // of a block, before its host thread looks at its other blocks
-constexpr std::uint32_t kMixedTurnSteps = 4096;  // at most, when several grids may run
-constexpr std::size_t kWindow = 32;              // launches that are looked at when a block may start
+constexpr std::uint64_t kTurnSteps = 100'000;  // of a block, before its host thread looks at its other blocks
+constexpr std::uint32_t kMixedTurnBits = 13;   // a turn has up to 2^12 steps when several grids may run
+constexpr std::size_t kWindow = 32;            // launches that are looked at when a block may start
 
 constexpr std::pair<std::uint64_t, std::uint64_t> kNoFault{std::numeric_limits<std::uint64_t>::max(), 0};
+
+/// Short turns are as likely as long ones: what grids do to each other may hang on a few instructions.
+std::uint64_t mixed_turn(Random& random) {
+  return 1 + random.below(1U << random.below(kMixedTurnBits));
+}
 
 Launch with_parameters(Launch launch, const std::vector<std::uint64_t>& words) {
   launch.parameters = std::as_bytes(std::span(words)).first(launch.parameters.size());
@@ -198,14 +203,15 @@ void Flights::block_released(Flight& flight) {
 
 /// Takes a block away that has ended, or whose grid is to end.
 void Flights::retire(Running& running, bool faulted) {
+  const Statistics executed = running.block->statistics();
+  const bool had_released = running.block->has_released_dependents();
+  running.block.reset();  // before its grid's observer may go
   const std::lock_guard lock(mutex_);
   Flight& flight = *running.flight;
-  flight.statistics += running.block->statistics();
+  flight.statistics += executed;
   sms_[static_cast<std::size_t>(running.sm)].remove(flight.footprint);
   --flight.on_sm[static_cast<std::size_t>(running.sm)];
   --under_way_;
-  const bool had_released = running.block->has_released_dependents();
-  running.block.reset();
   if (!faulted) {
     if (!had_released) block_released(flight);
     if (++flight.ended == flight.grid.launch.grid.count()) end(flight);
@@ -274,7 +280,7 @@ void Flights::work(std::uint64_t worker) {
     bool faulted = !matters(place);
     if (!faulted) {
       try {
-        state = running.block->run(mixed ? 1 + random.below(kMixedTurnSteps) : kTurnSteps);
+        state = running.block->run(mixed ? mixed_turn(random) : kTurnSteps);
       } catch (...) {
         note_fault(place, std::current_exception());
         faulted = true;

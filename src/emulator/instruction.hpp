@@ -165,6 +165,8 @@ void add_memory_rows(InstructionTable& table);
 void add_atomic_rows(InstructionTable& table);
 void add_control_rows(InstructionTable& table);
 void add_call_rows(InstructionTable& table);
+void add_grid_rows(InstructionTable& table);
+void add_launch_control_rows(InstructionTable& table);
 void add_warp_rows(InstructionTable& table);
 void add_barrier_rows(InstructionTable& table);
 void add_mbarrier_rows(InstructionTable& table);

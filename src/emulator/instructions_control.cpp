@@ -12,26 +12,7 @@ Flow branch(Warp&, const Instruction&, Lanes) {
 Flow leave(Warp&, const Instruction&, Lanes) {
   return Flow::exit;
 }
-Flow ignore(Warp&, const Instruction&, Lanes) {
-  return Flow::next;
-}
 Flow pause(Warp&, const Instruction&, Lanes) {
-  return Flow::yield;
-}
-
-Flow wait_for_prerequisites(Warp& warp, const Instruction&, Lanes active) {
-  if (const Grid& grid = warp.block.grid; grid.control != nullptr && !grid.control->prerequisites_completed(grid)) {
-    warp.wait_for(Wait::grids, 0);
-    return Flow::wait;
-  }
-  warp.block.note_waited();
-  if (Observer* observer = warp.block.observer()) observer->dependency_waited(warp, active);
-  return Flow::next;
-}
-
-/// Others may run now: a dependent grid may start.
-Flow launch_dependents(Warp& warp, const Instruction&, Lanes) {
-  warp.block.release_dependents();
   return Flow::yield;
 }
 
@@ -63,10 +44,8 @@ void add_control_rows(InstructionTable& table) {
   // Stores reach memory at once and copies read it when they happen, so these order nothing more.
   table.add("fence.proxy.(alias|async|async.global|tensormap|async::generic)", "", Class::control, fence);
   table.add("fence.mbarrier_init", "", Class::control, fence);
-  table.add("griddepcontrol.wait", "", Class::control, wait_for_prerequisites);
-  table.add("griddepcontrol.launch_dependents", "", Class::control, launch_dependents);
-  // Registers are not counted.
-  table.add("setmaxnreg.(inc|dec).sync.aligned.u32", "s", Class::control, ignore);
+  add_grid_rows(table);
+  add_launch_control_rows(table);
 }
 
 }  // namespace moesaic::emulator

@@ -22,9 +22,20 @@ Lanes members(Warp& warp, const Instruction& instruction, Lanes active, Slot mas
   return wanted;
 }
 
-/// Waits for the lanes that the instruction names to come to it.
+/// Lanes that name others do not meet: false when there are several masks, and the lanes part.
+bool has_one_mask(Warp& warp, Lanes active, Slot mask) {
+  const std::uint64_t* masks = warp.in(mask);
+  const auto first = static_cast<Lanes>(masks[std::countr_zero(active)]);
+  Lanes group = 0;
+  for_lanes(active, [&](int lane) { group |= Lanes{static_cast<Lanes>(masks[lane]) == first} << lane; });
+  if (group != active) warp.part(group);
+  return group == active;
+}
+
+/// Waits for the lanes that the instruction names to come to it, or to another one of its row.
 bool together(Warp& warp, const Instruction& instruction, Lanes active, Slot mask) {
-  return warp.gather(active, members(warp, instruction, active, mask));
+  return has_one_mask(warp, active, mask) &&
+         warp.exchange(instruction, active, members(warp, instruction, active, mask));
 }
 
 enum class Shuffle : std::uint8_t { up, down, bfly, idx };
@@ -173,6 +184,7 @@ Flow match_all(Warp& warp, const Instruction& instruction, Lanes active) {
 
 /// Lanes may come to different instructions: only the masks have to agree.
 Flow warp_barrier(Warp& warp, const Instruction& instruction, Lanes active) {
+  if (!has_one_mask(warp, active, instruction.operands[0])) return Flow::wait;
   const Lanes wanted = members(warp, instruction, active, instruction.operands[0]);
   return warp.meet(instruction, active, wanted) ? Flow::next : Flow::wait;
 }

@@ -40,6 +40,25 @@ void check_extents(const Kernel& kernel, const Launch& launch) {
   }
 }
 
+void set_registers(Kernel& kernel, const std::vector<std::pair<std::string, std::uint32_t>>& of_cubin,
+                   const Device& card) {
+  for (const auto& [name, count] : of_cubin) {
+    if (name != kernel.name) continue;
+    kernel.registers = count;
+    kernel.registers_from = RegistersFrom::cubin;
+    return;
+  }
+  if (kernel.max_registers != 0) {
+    kernel.registers = kernel.max_registers;
+    kernel.registers_from = RegistersFrom::maxnreg;
+  } else if (kernel.min_blocks_per_sm != 0 && kernel.max_threads != 0) {
+    const std::uint64_t warps = (kernel.max_threads + kWarpLanes - 1) / kWarpLanes * kernel.min_blocks_per_sm;
+    const std::uint64_t fit = static_cast<std::uint64_t>(card.registers_per_sm) / (warps * kWarpLanes) / 8 * 8;
+    kernel.registers = static_cast<std::uint32_t>(std::min<std::uint64_t>(fit, 255));
+    kernel.registers_from = RegistersFrom::minnctapersm;
+  }
+}
+
 /// The leading bytes of a variable, those to which its initial values give something; the others are zero.
 std::vector<std::byte> initial_bytes(const ptx::Variable& variable, const Linkage& linkage) {
   std::vector<std::byte> bytes(variable.initial.size() * variable.element_bytes);
@@ -94,7 +113,7 @@ Machine::Machine(Options options)
 
 Machine::~Machine() = default;
 
-const Module& Machine::load(std::string_view ptx) {
+const Module& Machine::load(std::string_view ptx, const std::vector<std::pair<std::string, std::uint32_t>>& registers) {
   const auto text = std::make_shared<const std::string>(ptx);
   const ptx::Module parsed = ptx::parse(*text);
   auto module = std::make_unique<Module>();
@@ -119,7 +138,8 @@ const Module& Machine::load(std::string_view ptx) {
       memory_.write(address, bytes.data(), bytes.size());
     }
     for (const ptx::Function& entry : parsed.entries) {
-      module->kernels.push_back(build_kernel(entry, linkage, text));
+      Kernel& kernel = module->kernels.emplace_back(build_kernel(entry, linkage, text));
+      set_registers(kernel, registers, options_.card);
     }
   } catch (...) {
     for (const Variable& variable : module->variables) memory_.free(variable.address);
@@ -147,6 +167,10 @@ void Machine::check(const Kernel& kernel, const Launch& launch) const {
         program.unsupported_why);
   }
   check_extents(kernel, launch);
+  if (kernel.cluster.count() > 1) {
+    refuse(kernel, fmt::format("clusters of {}x{}x{} blocks (.reqnctapercluster); an emulated card has clusters of one",
+                               kernel.cluster.x, kernel.cluster.y, kernel.cluster.z));
+  }
   if (launch.parameters.size() != kernel.parameter_bytes) {
     refuse(kernel, fmt::format("{} bytes of parameters are given and {} are taken", launch.parameters.size(),
                                kernel.parameter_bytes));

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "emulator/checks.hpp"
@@ -55,6 +56,14 @@ struct Parameter {
   std::uint32_t alignment = 1;
 };
 
+/// Where it is known from how many registers a thread of a kernel has.
+enum class RegistersFrom : std::uint8_t {
+  nowhere,      ///< they are not known, and nothing is checked
+  cubin,        ///< the machine code beside the PTX
+  maxnreg,      ///< .maxnreg: a bound
+  minnctapersm  ///< .minnctapersm with .maxntid or .reqntid: the most that lets so many blocks fit
+};
+
 /// An entry function of a loaded module. Lives as long as its module.
 struct Kernel {
   std::string name;
@@ -68,6 +77,8 @@ struct Kernel {
   std::uint32_t min_blocks_per_sm = 0;  ///< .minnctapersm, 0 when absent
   std::uint32_t max_registers = 0;      ///< .maxnreg, 0 when absent
   std::uint32_t registers = 0;          ///< of a thread; 0: not known, and then not checked
+  RegistersFrom registers_from = RegistersFrom::nowhere;
+  Extent cluster{0, 0, 0};  ///< .reqnctapercluster, zeros when absent
   std::shared_ptr<const Program> program;
 };
 
@@ -131,8 +142,9 @@ class Machine {
   const GlobalMemory& memory() const { return memory_; }
 
   /// Loads PTX text and places its variables. Throws Error with line and column when the text is malformed. An
-  /// instruction that the emulator does not know is no error here: launch() of its kernel throws.
-  const Module& load(std::string_view ptx);
+  /// instruction that the emulator does not know is no error here: launch() of its kernel throws. `registers`: of each
+  /// kernel, from its machine code (read_registers); what is not there is taken from directives or not known.
+  const Module& load(std::string_view ptx, const std::vector<std::pair<std::string, std::uint32_t>>& registers = {});
 
   /// Forgets a module and frees its variables.
   void unload(const Module& module);

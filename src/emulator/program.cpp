@@ -227,6 +227,7 @@ Kernel KernelBuilder::build() {
   kernel.max_threads = std::uint64_t{extent[0]} * extent[1] * extent[2];
   kernel.min_blocks_per_sm = entry_.min_blocks_per_sm;
   kernel.max_registers = entry_.max_registers;
+  kernel.cluster = Extent{entry_.cluster[0], entry_.cluster[1], entry_.cluster[2]};
   kernel.program = parts_.program;
   return kernel;
 }

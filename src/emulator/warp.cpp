@@ -19,7 +19,8 @@ bool can_merge(const Fragment& a, const Fragment& b) {
     return (f.wait == Wait::nothing && !f.released) || f.wait == Wait::lanes || f.wait == Wait::phase ||
            f.wait == Wait::copies;
   };
-  return a.pc == b.pc && a.frame == b.frame && open(a) && open(b);
+  const auto apart = [](const Fragment& f) { return f.apart == f.pc + 1 || f.finished; };
+  return a.pc == b.pc && a.frame == b.frame && open(a) && open(b) && !apart(a) && !apart(b);
 }
 
 bool before(const Fragment& a, const Fragment& b) {
@@ -36,6 +37,7 @@ Fragment part_of(const Fragment& whole, std::uint32_t pc, Lanes lanes) {
 Warp::Warp(Block& block_of_warp, int index_in_block, Lanes lanes)
     : block(block_of_warp),
       index(index_in_block),
+      thread_registers((block.grid.registers + 7) / 8 * 8),
       registers_(std::size_t{block.grid.program.registers} * kWarpLanes, ~std::uint64_t{0}),
       predicates_(block.grid.program.predicates, 0),
       constants_(block.grid.program.constants.data()),
@@ -79,6 +81,11 @@ std::uint32_t Warp::run(std::uint32_t steps) {
 std::uint32_t Warp::run_fragment(std::size_t chosen, std::uint32_t steps) {
   Fragment& fragment = fragments_[chosen];
   current_ = &fragment;
+  if (std::exchange(fragment.finished, false)) {
+    ++fragment.pc;
+    replace(chosen);
+    return 1;
+  }
   const bool followed = chosen + 1 < fragments_.size() && fragments_[chosen + 1].depth == fragment.depth;
   const std::uint32_t limit = followed ? fragments_[chosen + 1].pc : UINT32_MAX;
   for (std::uint32_t done = 1;; ++done) {
@@ -87,7 +94,8 @@ std::uint32_t Warp::run_fragment(std::size_t chosen, std::uint32_t steps) {
     if (instruction.guard != kNoSlot) active &= predicate(instruction.guard);
     block.count(instruction, active);
     if (observer_ != nullptr) observer_->begin(*this, instruction, fragment.lanes, active);
-    const Flow flow = active != 0 ? instruction.run(*this, instruction, active) : Flow::next;
+    Flow flow = active != 0 ? instruction.run(*this, instruction, active) : Flow::next;
+    if (std::exchange(fragment.finished, false)) flow = Flow::next;
     if (observer_ != nullptr && flow != Flow::wait) observer_->end(*this, instruction, active);
     if (flow == Flow::next) {
       if (++fragment.pc >= limit) {
@@ -111,6 +119,10 @@ bool Warp::settle(std::size_t chosen, const Instruction& instruction, Lanes acti
   Fragment& fragment = fragments_[chosen];
   if (flow == Flow::exit) {
     exit(chosen, active);
+    return false;
+  }
+  if (parted_ != 0) {
+    split(chosen, active);
     return false;
   }
   if (flow == Flow::jump) {
@@ -157,6 +169,20 @@ void Warp::place(const Fragment& fragment) {
     return;
   }
   fragments_.insert(at, fragment);
+}
+
+/// The lanes of parted_, the other active ones and those that the guard leaves out go on as three fragments.
+void Warp::split(std::size_t chosen, Lanes active) {
+  const Fragment whole = fragments_[chosen];
+  const Lanes group = std::exchange(parted_, 0);
+  fragments_.erase(fragments_.begin() + static_cast<std::ptrdiff_t>(chosen));
+  if (const Lanes out = whole.lanes & ~active; out != 0) place(part_of(whole, whole.pc + 1, out));
+  for (const Lanes lanes : {active & ~group, group}) {
+    if (lanes == 0) continue;
+    Fragment part = part_of(whole, whole.pc, lanes);
+    part.apart = whole.pc + 1;
+    place(part);
+  }
 }
 
 /// Each active lane goes where destination_ says.

@@ -17,11 +17,12 @@ class Block;
 /// For what a fragment waits.
 enum class Wait : std::uint8_t {
   nothing,
-  lanes,    ///< for other lanes of its warp to come to the same instruction, or to another bar.warp.sync
-  barrier,  ///< at barrier Fragment::waits_on of the block
-  grids,    ///< griddepcontrol.wait: for other grids to end
-  copies,   ///< for asynchronous operations that its lanes have issued
-  phase,    ///< for the phase of parity Fragment::parity of the mbarrier at Fragment::waits_on
+  lanes,      ///< for other lanes of its warp to come to the same instruction, or to another bar.warp.sync
+  barrier,    ///< at barrier Fragment::waits_on of the block
+  registers,  ///< setmaxnreg.inc: for Fragment::waits_on registers of the block's pool
+  grids,      ///< griddepcontrol.wait: for other grids to end
+  copies,     ///< for asynchronous operations that its lanes have issued
+  phase,      ///< for the phase of parity Fragment::parity of the mbarrier at Fragment::waits_on
 };
 
 /// What the threads of bar.red voted.
@@ -38,9 +39,11 @@ struct Fragment {
   Lanes lanes = 0;
   Wait wait = Wait::nothing;
   bool parity = false;
-  bool released = false;   ///< the wait is over (a phase: without it); the instruction runs once more to finish
-  bool yielded = false;    ///< others go first
-  std::uint32_t turn = 0;  ///< instructions since others last went first
+  bool released = false;    ///< the wait is over (a phase: without it); the instruction runs once more to finish
+  bool yielded = false;     ///< others go first
+  bool finished = false;    ///< the instruction has been run with that of others; see Warp::exchange
+  std::uint32_t apart = 0;  ///< pc + 1 of an instruction at which it stays apart from others; see Warp::part
+  std::uint32_t turn = 0;   ///< instructions since others last went first
   std::uint32_t waits_on = 0;
   std::uint32_t expected = 0;  ///< threads, at a barrier; 0: all of the block
   BarrierResult result{};      ///< of the barrier that released it
@@ -54,7 +57,8 @@ class Warp {
 
   Block& block;
   const int index;
-  Lanes carry = 0;  ///< CC.CF of each lane
+  std::uint32_t thread_registers;  ///< that each thread has now, 0: not known
+  Lanes carry = 0;                 ///< CC.CF of each lane
 
   /// Executes up to `steps` instructions, fewer when all fragments wait. Returns how many.
   std::uint32_t run(std::uint32_t steps);
@@ -84,6 +88,12 @@ class Warp {
   bool gather(Lanes active, Lanes wanted);
   /// Likewise, but the others may be at any instruction of the same row that wants the same lanes.
   bool meet(const Instruction& instruction, Lanes active, Lanes wanted);
+  /// For instructions in which lanes give each other values, and whose operands may be other ones for each lane: when
+  /// the last of the wanted lanes comes, the instruction is run for all of them. True when all are here together, and
+  /// the handler is to go on; otherwise Flow::wait is to follow.
+  bool exchange(const Instruction& instruction, Lanes active, Lanes wanted);
+  /// Parts `group` from the other active lanes, which it does not meet at this instruction; Flow::wait is to follow.
+  void part(Lanes group) { parted_ = group; }
   /// Stays at this instruction for the reason given; to be followed by Flow::wait.
   void wait_for(Wait reason, std::uint32_t what, bool parity = false);
   /// Stays at this instruction, at a barrier of the block for `expected` threads (0: all).
@@ -134,6 +144,9 @@ class Warp {
   void place(const Fragment& fragment);
   void exit(std::size_t chosen, Lanes lanes);
   void scatter(std::size_t chosen, Lanes active);
+  struct Exchange;
+  void run_together(const Instruction& instruction, const std::vector<Fragment*>& group, Lanes active, Lanes all);
+  void split(std::size_t chosen, Lanes active);
   void pass(const Argument& from, std::uint32_t from_base, const Argument& to, std::uint32_t to_base, Lanes lanes);
   void save_registers(CallFrame& frame, Lanes lanes);
   void restore_registers(const CallFrame& frame, Lanes lanes);
@@ -149,6 +162,7 @@ class Warp {
   std::vector<Fragment> fragments_;
   Fragment* current_ = nullptr;  // of the instruction that runs
   bool give_way_ = false;        // the other warps go next
+  Lanes parted_ = 0;             // by part()
   GlobalMemory::Allocation recent_;
   CallStack calls_;
   struct Destination {
