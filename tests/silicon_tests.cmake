@@ -9,6 +9,8 @@ add_library(moesaic_isa_cases STATIC
   isa/atomic_cases.cpp
   isa/cell_cases.cpp
   isa/control_cases.cpp
+  isa/async_cases.cpp
+  isa/async_script.cpp
   isa/families.cpp
   isa/isa_fixture.cpp
   isa/isa_run.cpp
@@ -19,6 +21,7 @@ add_library(moesaic_isa_cases STATIC
   isa/operand_values.cpp
   isa/register_case.cpp
   isa/row_signature.cpp
+  isa/tensor_cases.cpp
   isa/warp_cases.cpp)
 target_include_directories(moesaic_isa_cases PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(moesaic_isa_cases PUBLIC moesaic_device moesaic_emulator)

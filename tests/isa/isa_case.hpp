@@ -94,5 +94,7 @@ std::vector<Case> move_cases();      ///< mov, cvta, isspacep, mapa
 std::vector<Case> control_cases();   ///< bra, exit, call, ret, brx
 std::vector<Case> warp_cases();      ///< shfl, vote, match, redux, elect, bar.warp
 std::vector<Case> matrix_cases();    ///< mma.sync, ldmatrix, stmatrix, movmatrix
+std::vector<Case> async_cases();     ///< mbarriers, cp.async, bulk copies and reductions, groups, fences
+std::vector<Case> tensor_cases();    ///< copies through tensor maps, tensormap.replace
 
 }  // namespace moesaic::isa
