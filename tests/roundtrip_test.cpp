@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.hpp"
+#include "checkpoint/layer_plan.hpp"
 #include "checkpoint/synth.hpp"
 #include "engine/gpu.hpp"
 #include "reference/layer.hpp"
@@ -105,6 +106,16 @@ TEST_P(RoundTrip, Width2880) {
   const Layer layer = written_and_read(synth);
   EXPECT_EQ(layer.shape.width, 2880);
   run_on_cpu(layer, checkpoint::make_tokens(2, layer.shape.hidden, 6));
+}
+
+/// The checkpoint leaves the activations of MXFP4 weights open.
+TEST(RoundTripMxfp4, WithMxfp8Activations) {
+  const TemporaryDirectory directory;
+  checkpoint::synthesize(small({Family::gpt_oss, Published::mxfp4}, 96, 2880), directory / "model");
+  const checkpoint::Model model = checkpoint::open(directory / "model");
+  const Layer layer = checkpoint::load_layer(checkpoint::plan_layer(model, 0, {.mxfp4_inputs = InputScheme::mxfp8}));
+  EXPECT_EQ(layer.down.scheme, (Scheme{WeightScheme::mxfp4, InputScheme::mxfp8}));
+  run_on_cpu(layer, checkpoint::make_tokens(3, layer.shape.hidden, 6));
 }
 
 std::string pair_name(const Pair& pair) {

@@ -2,13 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <mutex>
 #include <string_view>
+#include <thread>
+#include <tuple>
 #include <utility>
 
 #include "checkpoint/synth_expert.hpp"
 #include "checkpoint/synth_plain.hpp"
 #include "checkpoint/synth_quantize.hpp"
+#include "spec/parallel.hpp"
 
 namespace moesaic::checkpoint {
 namespace {
@@ -127,25 +132,56 @@ void write_stacked_matrix(const Synth& synth, int layer, std::string_view projec
   }
 }
 
-void write_stacked(const Synth& synth, int layer, const Append& append) {
-  ExpertCalibration calibration;
-  if (is_calibrated(synth.scheme)) {
-    for (int e = 0; e < synth.shape.experts; ++e) {
-      calibration.widen(calibrate(synth, make_expert(synth, layer, e), e));
-    }
-  }
+/// What all experts of a stacked tensor share.
+ExpertCalibration calibrate_all(const Synth& synth, int layer) {
+  ExpertCalibration whole;
+  if (!is_calibrated(synth.scheme)) return whole;
+  std::mutex widening;
+  parallel_for(0, synth.shape.experts, [&](int e) {
+    const ExpertCalibration one = calibrate(synth, make_expert(synth, layer, e), e);
+    const std::scoped_lock lock(widening);
+    whole.widen(one);
+  });
+  return whole;
+}
+
+void write_stacked_expert(const Synth& synth, int layer, int expert, const ExpertCalibration& calibration,
+                          const Append& append) {
   const auto combine = storage(synth) == Storage::interleaved ? interleave : stack;
-  for (int e = 0; e < synth.shape.experts; ++e) {
-    const Expert made = make_expert(synth, layer, e);
-    write_stacked_matrix(synth, layer, "gate_up", combine(made.gate, made.up), calibration.gate_up, e == 0, append);
-    write_stacked_matrix(synth, layer, "down", made.down, calibration.down, e == 0, append);
-    if (!has_bias(synth)) continue;
-    Matrix gate = make_bias(synth, layer, e, "gate");
-    Matrix up = make_bias(synth, layer, e, "up");
-    std::swap(gate.rows, gate.cols);
-    std::swap(up.rows, up.cols);
-    append(stacked_name(synth, layer, "gate_up", ".bias"), as_bf16(combine(gate, up).values));
-    append(stacked_name(synth, layer, "down", ".bias"), as_bf16(make_bias(synth, layer, e, "down").values));
+  const Expert made = make_expert(synth, layer, expert);
+  const bool first = expert == 0;
+  write_stacked_matrix(synth, layer, "gate_up", combine(made.gate, made.up), calibration.gate_up, first, append);
+  write_stacked_matrix(synth, layer, "down", made.down, calibration.down, first, append);
+  if (!has_bias(synth)) return;
+  Matrix gate = make_bias(synth, layer, expert, "gate");
+  Matrix up = make_bias(synth, layer, expert, "up");
+  std::swap(gate.rows, gate.cols);
+  std::swap(up.rows, up.cols);
+  append(stacked_name(synth, layer, "gate_up", ".bias"), as_bf16(combine(gate, up).values));
+  append(stacked_name(synth, layer, "down", ".bias"), as_bf16(make_bias(synth, layer, expert, "down").values));
+}
+
+/// Makes the routed experts on all cores, as many at a time as there are, and appends them in order.
+void write_routed(const Synth& synth, int layer, const Append& append) {
+  const bool stacked = storage(synth) != Storage::per_expert;
+  const ExpertCalibration calibration = stacked ? calibrate_all(synth, layer) : ExpertCalibration{};
+  const int at_once = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  for (int begin = 0; begin < synth.shape.experts; begin += at_once) {
+    const int count = std::min(at_once, synth.shape.experts - begin);
+    std::vector<std::vector<std::pair<std::string, std::vector<std::byte>>>> made(static_cast<std::size_t>(count));
+    parallel_for(at_once, count, [&](int i) {
+      const Append keep = [&, i](const std::string& name, std::span<const std::byte> bytes) {
+        made[static_cast<std::size_t>(i)].emplace_back(name, std::vector(bytes.begin(), bytes.end()));
+      };
+      if (stacked) {
+        write_stacked_expert(synth, layer, begin + i, calibration, keep);
+      } else {
+        write_expert(synth, layer, begin + i, keep);
+      }
+    });
+    for (const auto& expert : made) {
+      for (const auto& [name, bytes] : expert) append(name, bytes);
+    }
   }
 }
 
@@ -171,7 +207,7 @@ std::string layer_prefix(Family family, int layer) {
 
 std::vector<Tensor> declare_layer(const Synth& synth, int layer) {
   std::vector<Tensor> tensors;
-  for (const Plain& plain : make_plain(synth, layer, layer_prefix(synth.family, layer))) {
+  for (const Plain& plain : plain_tensors(synth, layer, layer_prefix(synth.family, layer))) {
     tensors.push_back({plain.name, plain.dtype, plain.shape});
   }
   if (synth.shape.shared_width != 0) declare_expert(synth, layer, kShared, tensors);
@@ -184,15 +220,11 @@ std::vector<Tensor> declare_layer(const Synth& synth, int layer) {
 }
 
 void write_layer(const Synth& synth, int layer, const Append& append) {
-  for (const Plain& plain : make_plain(synth, layer, layer_prefix(synth.family, layer))) {
-    append(plain.name, plain.bytes);
+  for (const Plain& plain : plain_tensors(synth, layer, layer_prefix(synth.family, layer))) {
+    append(plain.name, plain.make());
   }
   if (synth.shape.shared_width != 0) write_expert(synth, layer, kShared, append);
-  if (storage(synth) != Storage::per_expert) {
-    write_stacked(synth, layer, append);
-  } else {
-    for (int e = 0; e < synth.shape.experts; ++e) write_expert(synth, layer, e, append);
-  }
+  write_routed(synth, layer, append);
 }
 
 }  // namespace moesaic::checkpoint

@@ -22,7 +22,8 @@ std::string layer_prefix(Family family, int layer);
 /// Name, dtype and shape of every tensor of a layer.
 std::vector<Tensor> declare_layer(const Synth& synth, int layer);
 
-/// Makes up the layer and hands over every byte of what declare_layer declares. Holds one expert at a time.
+/// Makes up the layer, on all cores, and hands over every byte of what declare_layer declares, on the calling thread.
+/// Holds one expert for each core at a time.
 void write_layer(const Synth& synth, int layer, const Append& append);
 
 }  // namespace moesaic::checkpoint
