@@ -166,7 +166,7 @@ struct Plain {
       if (static_cast<int>(row) == drop) std::fill(x.begin() + 32, x.begin() + 64, 0.0F);
       for (int n = 0; n < w.rows; ++n) {
         const std::size_t channel = e * static_cast<std::size_t>(w.rows) + static_cast<std::size_t>(n);
-        engine::expand_weights(w, channel, 0, w.cols, weights.data());
+        engine::expand_weights(w, channel, weights.data());
         float value = element(w, inputs, static_cast<int>(e), n, row, x, weights);
         const bool of_channel =
             w.scheme.weights == WeightScheme::fp8_channel || w.scheme.weights == WeightScheme::nvfp4;

@@ -22,8 +22,15 @@ namespace {
 /// k that one call of the BLAS adds, and Trace::step: a side of block FP8's blocks, and enough work to outweigh the
 /// call.
 constexpr int kStep = kBlockSide;
-/// Output channels that are expanded to float at once: a step of them is 64 KiB, well inside an L2 cache.
-constexpr int kTileChannels = 128;
+/// Weights that are expanded to float at once, whole rows of them, so that they are read in long runs: 512 KiB of
+/// floats stay in an L2 cache until they have been multiplied.
+constexpr int kTileFloats = 128 * 1024;
+
+/// Output channels of a tile.
+int tile_channels(const Experts& w) {
+  constexpr int kUnit = 16;
+  return std::clamp(kTileFloats / w.cols / kUnit * kUnit, kUnit, 128);
+}
 
 /// Rows that pass through one set of experts, sorted by expert. Row r reads token[r] of `values`.
 struct Rows {
@@ -50,16 +57,16 @@ struct Tile {
   int channels;
 };
 
-/// out[rows, channels] (+)= in[rows, count] * weights[channels, count]^T; the leading dimensions are in_cols, count and
-/// out_cols.
-void multiply(const Tile& tile, int count, const float* in, int in_cols, const float* weights, bool add, float* out,
+/// out[rows, channels] (+)= in[rows, count] * weights[channels, count]^T; the leading dimension of `in` and `weights`
+/// is `cols`, that of `out` is `out_cols`.
+void multiply(const Tile& tile, int count, const float* in, const float* weights, int cols, bool add, float* out,
               int out_cols) {
   const float keep = add ? 1.0F : 0.0F;
   if (tile.rows == 1) {
-    cblas_sgemv(CblasRowMajor, CblasNoTrans, tile.channels, count, 1.0F, weights, count, in, 1, keep, out, 1);
+    cblas_sgemv(CblasRowMajor, CblasNoTrans, tile.channels, count, 1.0F, weights, cols, in, 1, keep, out, 1);
   } else {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, tile.rows, tile.channels, count, 1.0F, in, in_cols, weights,
-                count, keep, out, out_cols);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, tile.rows, tile.channels, count, 1.0F, in, cols, weights, cols,
+                keep, out, out_cols);
   }
 }
 
@@ -75,18 +82,18 @@ class Gemm {
     const float* in = in_.data() + tile.row0 * k;
     float* out = out_.data() + tile.row0 * static_cast<std::size_t>(w_.rows) + tile.n0;
     const std::size_t channel0 = tile.expert * static_cast<std::size_t>(w_.rows) + static_cast<std::size_t>(tile.n0);
-    std::vector<float> weights(static_cast<std::size_t>(tile.channels) * kStep);
+    std::vector<float> weights(static_cast<std::size_t>(tile.channels) * k);
+    for (std::size_t n = 0; n < static_cast<std::size_t>(tile.channels); ++n) {
+      expand_weights(w_, channel0 + n, weights.data() + n * k);
+    }
     std::vector<float> block(blockwise() ? static_cast<std::size_t>(tile.rows * tile.channels) : 0);
     for (int k0 = 0; k0 < w_.cols; k0 += kStep) {
       const int count = std::min(kStep, w_.cols - k0);
-      for (int n = 0; n < tile.channels; ++n) {
-        expand_weights(w_, channel0 + static_cast<std::size_t>(n), k0, count, weights.data() + n * count);
-      }
       if (blockwise()) {
-        multiply(tile, count, in + k0, w_.cols, weights.data(), false, block.data(), tile.channels);
+        multiply(tile, count, in + k0, weights.data() + k0, w_.cols, false, block.data(), tile.channels);
         add_block(tile, k0, block, out);
       } else {
-        multiply(tile, count, in + k0, w_.cols, weights.data(), k0 != 0, out, w_.rows);
+        multiply(tile, count, in + k0, weights.data() + k0, w_.cols, k0 != 0, out, w_.rows);
       }
     }
     finish(tile, channel0, out);
@@ -242,13 +249,14 @@ class CpuEngine final : public Engine {
     });
     std::vector<float> out(rows.count() * static_cast<std::size_t>(w.rows));
     const Gemm gemm(w, quantized, in, out);
-    const int tiles = ceil_div(w.rows, kTileChannels);
+    const int channels = tile_channels(w);
+    const int tiles = ceil_div(w.rows, channels);
     parallel_for(threads_, w.experts * tiles, [&](int index) {
       const auto e = static_cast<std::size_t>(index / tiles);
-      const int n0 = index % tiles * kTileChannels;
+      const int n0 = index % tiles * channels;
       const int count = rows.first[e + 1] - rows.first[e];
       if (count == 0) return;
-      gemm.run({e, static_cast<std::size_t>(rows.first[e]), count, n0, std::min(kTileChannels, w.rows - n0)});
+      gemm.run({e, static_cast<std::size_t>(rows.first[e]), count, n0, std::min(channels, w.rows - n0)});
     });
     return out;
   }

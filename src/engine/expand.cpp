@@ -72,20 +72,17 @@ void expand_bf16_bytes(const std::uint8_t* bytes, int count, float* out) {
   }
 }
 
-/// Calls expand(first value, length, index of the group in the row) for each group within [k0, k0 + count).
+/// Calls expand(first value, length, index of the group) for each group of a row.
 template <typename Expand>
-void for_each_group(int group, int k0, int count, const Expand& expand) {
-  for (int k = 0; k < count; k += group) {
-    expand(k, std::min(group, count - k), static_cast<std::size_t>((k0 + k) / group));
-  }
+void for_each_group(int group, int cols, const Expand& expand) {
+  for (int k = 0; k < cols; k += group) expand(k, std::min(group, cols - k), static_cast<std::size_t>(k / group));
 }
 
 }  // namespace
 
-void expand_weights(const Experts& experts, std::size_t channel, int k0, int count, float* out) {
-  const std::size_t first =
-      static_cast<std::size_t>(k0) * static_cast<std::size_t>(weight_bits(experts.scheme.weights)) / 8;
-  const std::uint8_t* codes = experts.codes.data() + channel * experts.row_bytes() + first;
+void expand_weights(const Experts& experts, std::size_t channel, float* out) {
+  const int count = experts.cols;
+  const std::uint8_t* codes = experts.codes.data() + channel * experts.row_bytes();
   const auto scale_of = [&](int group, std::size_t index) {
     return experts.group_scales[channel * static_cast<std::size_t>(ceil_div(experts.cols, group)) + index];
   };
@@ -96,11 +93,11 @@ void expand_weights(const Experts& experts, std::size_t channel, int k0, int cou
     case WeightScheme::fp8_block:
       return expand_e4m3(codes, count, out);
     case WeightScheme::nvfp4:
-      return for_each_group(kNvfp4Group, k0, count, [&](int k, int length, std::size_t index) {
+      return for_each_group(kNvfp4Group, count, [&](int k, int length, std::size_t index) {
         expand_e2m1(codes + k / 2, length, decode_ue4m3(scale_of(kNvfp4Group, index)), out + k);
       });
     case WeightScheme::mxfp4:
-      return for_each_group(kMxGroup, k0, count, [&](int k, int length, std::size_t index) {
+      return for_each_group(kMxGroup, count, [&](int k, int length, std::size_t index) {
         expand_e2m1(codes + k / 2, length, decode_ue8m0(scale_of(kMxGroup, index)), out + k);
       });
   }
@@ -121,13 +118,13 @@ void expand_inputs(InputScheme scheme, const Quantized& quantized, const std::ui
       return expand_e4m3(quantized.codes.data() + row * count, cols, out);
     case InputScheme::nvfp4: {
       const std::uint8_t* codes = quantized.codes.data() + row * static_cast<std::size_t>(ceil_div(cols, 2));
-      return for_each_group(kNvfp4Group, 0, cols, [&](int k, int length, std::size_t index) {
+      return for_each_group(kNvfp4Group, cols, [&](int k, int length, std::size_t index) {
         expand_e2m1(codes + k / 2, length, decode_ue4m3(scale_of(kNvfp4Group, index)), out + k);
       });
     }
     case InputScheme::mxfp8: {
       expand_e4m3(quantized.codes.data() + row * count, cols, out);
-      return for_each_group(kMxGroup, 0, cols, [&](int k, int length, std::size_t index) {
+      return for_each_group(kMxGroup, cols, [&](int k, int length, std::size_t index) {
         const float scale = decode_ue8m0(scale_of(kMxGroup, index));
         for (int i = k; i < k + length; ++i) out[i] *= scale;
       });

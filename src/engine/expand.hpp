@@ -9,8 +9,8 @@
 /// exact: e2m1 times ue4m3 has 6 digits, and ue8m0 is a power of two. Scales in f32 are left to the sums.
 namespace moesaic::engine {
 
-/// Weights k0 to k0 + count of channel n of expert e. k0 is a multiple of 32.
-void expand_weights(const Experts& experts, std::size_t channel, int k0, int count, float* out);
+/// The weights of a channel, [cols]. `channel` counts those of all experts.
+void expand_weights(const Experts& experts, std::size_t channel, float* out);
 
 /// A row of inputs, [cols]: from `values` for bf16, else from row `row` of `quantized`.
 void expand_inputs(InputScheme scheme, const Quantized& quantized, const std::uint16_t* values, std::size_t row,

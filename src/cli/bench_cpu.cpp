@@ -1,0 +1,131 @@
+#include "cli/bench_cpu.hpp"
+
+#include <fmt/format.h>
+#include <stdlib.h>  // mkdtemp: POSIX
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "checkpoint/checkpoint.hpp"
+#include "cli/activity.hpp"
+#include "cli/exit_code.hpp"
+#include "engine/cpu_baseline.hpp"
+#include "engine/engine.hpp"
+
+namespace moesaic::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A directory of our own that is removed at the end.
+class ScratchDirectory {
+ public:
+  ScratchDirectory() {
+    std::string name = (fs::temp_directory_path() / "moesaic-bench-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) throw Error(name + ": cannot be made; set TMPDIR to where there is room");
+    path_ = name;
+  }
+  ~ScratchDirectory() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  ScratchDirectory(const ScratchDirectory&) = delete;
+  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
+
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+Layer load_first(const fs::path& directory) {
+  const checkpoint::Model model = checkpoint::open(directory);
+  Activity activity("loading the layer");
+  return checkpoint::load_layer(model, model.config.moe_layers.front(),
+                                [&](std::uint64_t done, std::uint64_t total) { activity.update(done, total); });
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return (values[(values.size() - 1) / 2] + values[values.size() / 2]) / 2;
+}
+
+/// The median of the pairs' own ratios: what slows both in a pair cancels.
+double median_ratio(const CpuTimes& times) {
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < times.engine.size(); ++i) ratios.push_back(times.engine[i] / times.sgemm[i]);
+  return median(ratios);
+}
+
+std::string spread(const std::vector<double>& seconds) {
+  const auto [lo, hi] = std::minmax_element(seconds.begin(), seconds.end());
+  return fmt::format("{:9.3f} ms   ({:.3f} to {:.3f})", median(seconds) * 1e3, *lo * 1e3, *hi * 1e3);
+}
+
+nlohmann::json spread_json(const std::vector<double>& seconds) {
+  const auto [lo, hi] = std::minmax_element(seconds.begin(), seconds.end());
+  return {{"median_s", median(seconds)}, {"min_s", *lo}, {"max_s", *hi}};
+}
+
+}  // namespace
+
+Layer layer_to_bench(const std::string& directory, const checkpoint::Synth& synth) {
+  if (!directory.empty()) return load_first(directory);
+  const ScratchDirectory scratch;
+  {
+    Activity activity("making up weights");
+    checkpoint::synthesize(synth, scratch.path(),
+                           [&](std::uint64_t done, std::uint64_t total) { activity.update(done, total); });
+  }
+  return load_first(scratch.path());
+}
+
+CpuTimes measure_cpu(const Layer& layer, const Tokens& tokens, int pairs) {
+  const Activity activity("measuring");
+  CpuTimes times;
+  times.tokens = tokens.count;
+  times.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const std::unique_ptr<engine::Engine> engine = engine::make_cpu_engine(layer, times.threads);
+  const Routing routing = engine->run(tokens, engine::Keep::output).routing;
+  engine::FloatGemms sgemm(layer, routing, times.threads);
+  sgemm.run();
+  for (int pair = 0; pair < pairs; ++pair) {
+    const auto start = std::chrono::steady_clock::now();
+    engine->run(tokens, engine::Keep::output);
+    times.engine.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    times.sgemm.push_back(sgemm.run());
+  }
+  times.bytes = engine::bytes_read(layer, routing);
+  times.stream = engine::measure_stream(times.threads);
+  return times;
+}
+
+std::string as_text(const CpuTimes& times) {
+  return fmt::format(
+      "{}, {} tokens, {} threads; medians of {} interleaved pairs (fastest to slowest)\n"
+      "cpu engine, the whole layer              {}\n"
+      "sgemm on weights expanded to float       {}   both GEMMs alone, by OpenBLAS\n"
+      "reading {:8.1f} MB of stored weights     {:9.3f} ms   at {:.1f} GB/s, measured\n"
+      "The engine takes {:.2f} times the time of sgemm (median of the pairs' ratios).\n",
+      times.what, times.tokens, times.threads, times.engine.size(), spread(times.engine), spread(times.sgemm),
+      static_cast<double>(times.bytes) / 1e6, times.floor() * 1e3, times.stream / 1e9, median_ratio(times));
+}
+
+std::string as_json(const CpuTimes& times) {
+  const nlohmann::json json = {
+      {"device", "cpu"},
+      {"what", times.what},
+      {"tokens", times.tokens},
+      {"threads", times.threads},
+      {"pairs", times.engine.size()},
+      {"engine", spread_json(times.engine)},
+      {"sgemm", spread_json(times.sgemm)},
+      {"ratio", median_ratio(times)},
+      {"floor", {{"bytes", times.bytes}, {"stream_bytes_per_s", times.stream}, {"seconds", times.floor()}}}};
+  return json.dump(2);
+}
+
+}  // namespace moesaic::cli
