@@ -90,6 +90,8 @@ class Block {
 
   const Statistics& statistics() const { return statistics_; }
 
+  /// Where the observer counts.
+  Statistics& observed() { return statistics_; }
   /// Who watches this block, or null.
   Observer* observer() { return observer_.get(); }
 

@@ -144,6 +144,12 @@ void Definedness::end(Warp& warp, const Instruction& instruction, const Traits& 
 
 void Definedness::touch(Warp& warp, const Instruction& instruction, ptx::Space space, std::uint64_t address,
                         std::uint32_t bytes, int lane, Purpose purpose) {
+  if (bytes > 64) {
+    for (std::uint32_t done = 0; done < bytes; done += 64) {
+      this->touch(warp, instruction, space, address + done, std::min(bytes - done, 64U), lane, purpose);
+    }
+    return;
+  }
   const Touch touch{space, purpose, lane, address, bytes};
   if (purpose != Purpose::tensor_map) {
     touches_.push_back(touch);

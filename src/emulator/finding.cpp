@@ -31,8 +31,8 @@ std::string_view name_of(Finding::Kind kind) {
       return "proxy_race";
     case Finding::Kind::tensormap_race:
       return "tensormap_race";
-    case Finding::Kind::mbarrier_use:
-      return "mbarrier_use";
+    case Finding::Kind::mbarrier_overwritten:
+      return "mbarrier_overwritten";
     case Finding::Kind::early_read:
       return "early_read";
   }
@@ -52,6 +52,8 @@ void Findings::add(Finding finding) {
       std::find_if(found_.begin(), found_.end(), [&](const Finding& other) { return same_place(other, finding); });
   if (known != found_.end()) {
     ++known->count;
+    const bool same_warp = known->where.block == finding.where.block && known->where.warp == finding.where.warp;
+    if (same_warp) known->where.lanes |= finding.where.lanes;
   } else {
     found_.push_back(std::move(finding));
   }

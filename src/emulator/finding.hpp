@@ -11,12 +11,12 @@ namespace moesaic::emulator {
 /// What an observer saw go wrong in a kernel that ran on. (What ends a kernel is a Fault.)
 struct Finding {
   enum class Kind : std::uint8_t {
-    undefined,       ///< a value that nobody wrote decides an address, a branch, a barrier or visible memory
-    race,            ///< two accesses, at least one a write, that nothing orders
-    proxy_race,      ///< ordered, but a proxy fence between the generic and the asynchronous access is missing
-    tensormap_race,  ///< a tensor map is used that was changed and not fenced
-    mbarrier_use,    ///< an mbarrier is used before that is ordered after its initialisation, or as plain memory
-    early_read,      ///< before griddepcontrol.wait a kernel touches what a kernel in flight touches
+    undefined,             ///< a value that nobody wrote decides an address, a branch, a barrier or visible memory
+    race,                  ///< two accesses, at least one a write, that nothing orders
+    proxy_race,            ///< ordered, but a proxy fence between the generic and the asynchronous access is missing
+    tensormap_race,        ///< a tensor map is used that was changed and not fenced
+    mbarrier_overwritten,  ///< other instructions than those of mbarriers touch one that lives, or it is made anew
+    early_read,            ///< before griddepcontrol.wait a kernel touches what a kernel in flight touches
   };
 
   /// One of the threads concerned, and what it executed.

@@ -150,9 +150,9 @@ bool has_effect(const Row& row, std::string_view opcode) {
     case Class::warp:
       return opcode != "activemask" && opcode != "nanosleep" && opcode != "brkpt";
     case Class::memory:
-      return is_one_of(opcode, {"st", "atom", "red"});
+      return is_one_of(opcode, {"st", "atom", "red", "tensormap", "discard"});
     default:
-      return opcode == "tensormap";
+      return false;
   }
 }
 

@@ -98,6 +98,16 @@ Statistics& Statistics::operator+=(const Statistics& other) {
   }
   mma += other.mma;
   copied_bytes += other.copied_bytes;
+  for (const auto member : {&Traffic::global, &Traffic::shared, &Traffic::local, &Traffic::copied_global,
+                            &Traffic::copied_shared}) {
+    (traffic.*member).read += (other.traffic.*member).read;
+    (traffic.*member).written += (other.traffic.*member).written;
+  }
+  for (const auto& [form, count] : other.mma_forms) mma_forms[form] += count;
+  for (const auto& [line, counted] : other.wavefronts) {
+    wavefronts[line].needed += counted.needed;
+    wavefronts[line].taken += counted.taken;
+  }
   return *this;
 }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -104,12 +105,34 @@ struct Module {
 enum class Class : std::uint8_t { integer, floating, conversion, move, control, memory, warp, barrier, copy, matrix };
 inline constexpr std::size_t kClasses = 10;
 
+/// Bytes that a launch moved; counted when Checks::counts is on.
+struct Traffic {
+  struct Bytes {
+    std::uint64_t read = 0;
+    std::uint64_t written = 0;
+  };
+  Bytes global;  ///< by threads
+  Bytes shared;
+  Bytes local;
+  Bytes copied_global;  ///< by asynchronous operations
+  Bytes copied_shared;
+};
+
+/// How often the instructions of a line asked shared memory; counted when Checks::bank_conflicts is on.
+struct Wavefronts {
+  std::uint64_t needed = 0;  ///< if no two lanes wanted different words of one bank
+  std::uint64_t taken = 0;
+};
+
 /// What a launch executed.
 struct Statistics {
   std::array<std::uint64_t, kClasses> warp_instructions{};  ///< by Class
   std::array<std::uint64_t, kClasses> lane_instructions{};  ///< by Class, active lanes only
   std::uint64_t mma = 0;                                    ///< warp-wide mma.sync
   std::uint64_t copied_bytes = 0;                           ///< written by asynchronous copies
+  Traffic traffic{};
+  std::map<std::string, std::uint64_t> mma_forms{};      ///< mma.sync by name; counted with Traffic
+  std::map<std::uint32_t, Wavefronts> wavefronts{};      ///< by line of the PTX text
 
   Statistics& operator+=(const Statistics& other);
 };

@@ -4,12 +4,14 @@
 #include "emulator/definedness.hpp"
 #include "emulator/grid_observer.hpp"
 #include "emulator/race_observer.hpp"
+#include "emulator/traffic_observer.hpp"
 
 namespace moesaic::emulator {
 
 Observer::Observer(Block& block) : block_(block), grid_(*block.grid.observer) {
   if (grid_.checks().orders()) races_ = std::make_unique<RaceObserver>(block);
   if (grid_.checks().undefined) defined_ = std::make_unique<Definedness>(block);
+  if (grid_.checks().counts || grid_.checks().bank_conflicts) traffic_ = std::make_unique<TrafficObserver>(block);
 }
 
 Observer::~Observer() = default;
@@ -20,11 +22,13 @@ const Traits& Observer::traits(const Instruction& instruction) const {
 
 void Observer::begin(Warp& warp, const Instruction& instruction, Lanes asked, Lanes active) {
   if (defined_ != nullptr) defined_->begin(warp, instruction, traits(instruction), asked, active);
+  if (traffic_ != nullptr) traffic_->begin();
 }
 
 void Observer::end(Warp& warp, const Instruction& instruction, Lanes active) {
   if (races_ != nullptr) races_->end(warp, instruction, traits(instruction), active);
   if (defined_ != nullptr) defined_->end(warp, instruction, traits(instruction), active);
+  if (traffic_ != nullptr) traffic_->end(instruction, traits(instruction), active);
 }
 
 void Observer::given(Warp& warp, const std::vector<Slot>& registers, const std::vector<Slot>& predicates, Lanes lanes) {
@@ -40,6 +44,10 @@ void Observer::touch(Warp& warp, const Instruction& instruction, ptx::Space spac
   if (space == ptx::Space::shared) address &= 0xffffffffU;
   if (races_ != nullptr) races_->touch(warp, instruction, traits(instruction), space, address, bytes, lane, purpose);
   if (defined_ != nullptr) defined_->touch(warp, instruction, space, address, bytes, lane, purpose);
+  if (traffic_ == nullptr) return;
+  const bool atomic = purpose == Purpose::atomic || traits(instruction).travel == Travel::atomic;
+  const bool writes = purpose == Purpose::write || atomic;
+  traffic_->touch(space, address, bytes, lane, writes, !writes || atomic);
 }
 
 void Observer::lanes_met(Warp& warp, Lanes lanes) {
@@ -99,10 +107,12 @@ Ticket Observer::copy_issued(Warp& warp, const Instruction& instruction, int lan
 
 void Observer::copy_reads(Ticket ticket, Location from, std::uint32_t bytes) {
   if (races_ != nullptr) races_->copy_reads(ticket, from, bytes);
+  if (traffic_ != nullptr) traffic_->copy_reads(from, bytes);
 }
 
 void Observer::copy_writes(Ticket ticket, Location to, std::uint32_t bytes, bool reduces) {
   if (races_ != nullptr) races_->copy_writes(ticket, to, bytes, reduces);
+  if (traffic_ != nullptr) traffic_->copy_writes(to, bytes);
 }
 
 void Observer::copy_moved(Ticket ticket, Location to, const Location* from, std::uint32_t bytes) {

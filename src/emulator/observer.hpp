@@ -12,6 +12,7 @@ class Block;
 class Definedness;
 class GridObserver;
 class RaceObserver;
+class TrafficObserver;
 class Warp;
 struct Mbarrier;
 struct Traits;
@@ -115,6 +116,7 @@ class Observer {
   GridObserver& grid_;
   std::unique_ptr<RaceObserver> races_;  // when the order of accesses is followed
   std::unique_ptr<Definedness> defined_;
+  std::unique_ptr<TrafficObserver> traffic_;
   std::vector<Issuer> issuers_;  // by ticket
   std::vector<Ticket> free_tickets_;
 };

@@ -119,7 +119,7 @@ void RaceObserver::add(Location at, std::uint32_t bytes, Access16& access) {
 /// The tensor-map proxy reads a map. What this grid wrote there must have been released to it and acquired, by a fence
 /// that comes before.
 void RaceObserver::check_map(Location at, std::uint32_t bytes, Access16& access) {
-  const auto fences = map_fences_.find(at.address / kTensorMapBytes);
+  const auto fences = map_fences_.find(at.address / kMapAlignment);
   const auto is_acquired = [&](const Record& earlier) {
     if (fences == map_fences_.end()) return false;
     return std::any_of(fences->second.begin(), fences->second.end(), [&](const MapFence& fence) {
@@ -157,7 +157,7 @@ void RaceObserver::check_mbarrier_bytes(const Warp& warp, int lane, std::uint32_
   for (const BarrierState& barrier : mbarriers_) {
     if (address >= barrier.address + kMbarrierBytes || barrier.address >= address + bytes) continue;
     grid_.report(
-        Finding::Kind::mbarrier_use, grid_.party(instruction, block_.index, warp.index, Lanes{1} << lane), {},
+        Finding::Kind::mbarrier_overwritten, grid_.party(instruction, block_.index, warp.index, Lanes{1} << lane), {},
         fmt::format("an ordinary access to {} bytes at {:#x} of shared memory, where an mbarrier lives at {:#x}", bytes,
                     address, barrier.address));
   }

@@ -14,6 +14,9 @@ namespace moesaic::emulator {
 
 class GridObserver;
 
+/// Of the address of a tensor map.
+inline constexpr std::uint64_t kMapAlignment = 64;
+
 /// Follows what orders the accesses of one block, and reports those that nothing orders. PTX ISA, "Memory Consistency
 /// Model": what comes before an access is what its thread did, and what others did before they released and it
 /// acquired. Lanes of a warp are threads like others: that they run together orders nothing.
@@ -133,7 +136,7 @@ class RaceObserver {
   std::unordered_map<std::uint64_t, KnowledgeRef> released_;  // by location: to threads of this block
   std::vector<Operation> operations_;                         // by ticket
   std::unordered_map<std::uint64_t, Groups> groups_;
-  std::unordered_map<std::uint64_t, std::vector<MapFence>> map_fences_;  // by address / kTensorMapBytes
+  std::unordered_map<std::uint64_t, std::vector<MapFence>> map_fences_;  // by address / kMapAlignment
   std::vector<std::pair<Location, int>> to_acquire_;  // of the instruction that runs, with their lanes
 };
 

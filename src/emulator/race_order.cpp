@@ -54,7 +54,8 @@ RaceObserver::BarrierState* RaceObserver::find_barrier(std::uint32_t address) {
 void RaceObserver::mbarrier_initialised(Warp& warp, int lane, const Mbarrier& barrier) {
   if (find_barrier(barrier.address) != nullptr) {
     const Instruction& instruction = warp.current();
-    grid_.report(Finding::Kind::mbarrier_use, grid_.party(instruction, block_.index, warp.index, Lanes{1} << lane), {},
+    grid_.report(Finding::Kind::mbarrier_overwritten,
+                 grid_.party(instruction, block_.index, warp.index, Lanes{1} << lane), {},
                  fmt::format("an mbarrier lives at {:#x} already; mbarrier.inval has to come first", barrier.address));
     mbarrier_removed(barrier);
   }
@@ -89,8 +90,8 @@ void RaceObserver::check_initialised(Warp& warp, int lane, BarrierState& barrier
       grid_.party(block_.grid.program.code[barrier.init.pc], block_.index, barrier.init.warp, barrier.init.lanes);
   other.access = "initialises it";
   grid_.report(
-      Finding::Kind::mbarrier_use, grid_.party(instruction, block_.index, warp.index, Lanes{1} << lane),
-      std::move(other),
+      is_known ? Finding::Kind::proxy_race : Finding::Kind::race,
+      grid_.party(instruction, block_.index, warp.index, Lanes{1} << lane), std::move(other),
       fmt::format("it uses the mbarrier at {:#x}, {}", barrier.address,
                   is_known ? "whose initialisation no fence (fence.mbarrier_init, fence.proxy.async) has shown "
                              "to asynchronous copies"
@@ -222,9 +223,11 @@ void RaceObserver::fence(const Warp& warp, const Instruction& instruction, const
         break;
       case Fence::tensormap_acquire: {
         const std::uint64_t address = warp.in(traits.addresses[0])[lane] + warp.in(instruction.operands[1])[lane];
-        std::vector<MapFence>& fences = map_fences_[address / kTensorMapBytes];
-        if (fences.size() >= kMostMapFences) fences.erase(fences.begin());
-        fences.push_back(MapFence{moment_of(warp, lane)});
+        for (std::uint64_t part = 0; part < kTensorMapBytes / kMapAlignment; ++part) {
+          std::vector<MapFence>& fences = map_fences_[address / kMapAlignment + part];
+          if (fences.size() >= kMostMapFences) fences.erase(fences.begin());
+          fences.push_back(MapFence{moment_of(warp, lane)});
+        }
         break;
       }
       case Fence::none:
