@@ -19,7 +19,7 @@ T add(T old, T b) {
   if constexpr (std::same_as<T, float>) {
     return canonical(old + b);
   } else if constexpr (std::same_as<T, double>) {
-    return old + b;
+    return canonical64(old + b, old, b);
   } else {
     return static_cast<T>(static_cast<std::make_unsigned_t<T>>(old) + static_cast<std::make_unsigned_t<T>>(b));
   }
@@ -28,6 +28,11 @@ T add(T old, T b) {
 /// not (PTX ISA, red, on .add.f32; atom likewise).
 float add_flushed(float old, float b) {
   return canonical(flush(flush(old) + flush(b)));
+}
+/// f64 sums in global memory leave a NaN operand as it is, a signalling one too.
+double add_global64(double old, double b) {
+  if (std::isnan(old)) return old;
+  return std::isnan(b) ? b : canonical64(old + b);
 }
 template <typename T>
 T minimum(T old, T b) {
@@ -302,7 +307,7 @@ void add_atomic_rows(InstructionTable& table) {
   add_operation<std::uint32_t, add<std::uint32_t>>(table, ".add.(u32|s32)");
   add_operation<std::uint64_t, add<std::uint64_t>>(table, ".add.u64");
   add_operation<float, add_flushed, add<float>>(table, ".add.f32");
-  add_operation<double, add<double>>(table, ".add.f64");
+  add_operation<double, add_global64, add<double>>(table, ".add.f64");
   add_order<std::uint32_t>(table, ".u32");
   add_order<std::int32_t>(table, ".s32");
   add_order<std::uint64_t>(table, ".u64");

@@ -85,6 +85,20 @@ To finite(To value) {
   return value;
 }
 
+/// The NaN of a conversion from f64: sign and upper bits of the fraction are kept.
+template <typename To>
+To narrow_nan(double value) {
+  const std::uint64_t bits = std::bit_cast<std::uint64_t>(quiet(value));
+  const auto sign = static_cast<std::uint32_t>(bits >> 63);
+  const std::uint64_t fraction = bits & ((std::uint64_t{1} << 52) - 1);
+  if constexpr (std::same_as<To, F16>) return F16{static_cast<std::uint16_t>(sign << 15 | 0x7c00U | fraction >> 42)};
+  if constexpr (std::same_as<To, Bf16>) return Bf16{static_cast<std::uint16_t>(sign << 15 | 0x7f80U | fraction >> 45)};
+  if constexpr (std::same_as<To, float>) {
+    return std::bit_cast<float>(static_cast<std::uint32_t>(sign << 31 | 0x7f800000U | fraction >> 29));
+  }
+  if constexpr (std::same_as<To, double>) return quiet(value);
+}
+
 /// Any conversion to a floating-point type.
 template <typename To, typename From, Rounding kRounding, unsigned kMods>
 To to_float(From from) {
@@ -97,7 +111,12 @@ To to_float(From from) {
       value = odd_double(from);
     } else {
       value = value_of(from);
-      if constexpr ((kMods & kFtz) != 0 && std::same_as<From, float>) value = static_cast<double>(flush(from));
+      // f16 keeps no subnormal f32 but as a direction: it is not flushed.
+      const bool flushes = (kMods & kFtz) != 0 && std::same_as<From, float> && !std::same_as<To, F16>;
+      if (flushes) value = static_cast<double>(flush(static_cast<float>(value)));
+      if constexpr (std::same_as<From, double> && (kMods & kSat) == 0) {
+        if (std::isnan(from)) return narrow_nan<To>(from);
+      }
     }
     if constexpr ((kMods & kSat) != 0) value = saturated(value);
     if constexpr ((kMods & kRelu) != 0) value = value > 0 || std::isnan(value) ? value : 0;
@@ -112,14 +131,14 @@ To to_float(From from) {
 template <bool kFtz>
 float widen_bf16(Bf16 from) {
   const float value = decode_bf16(from.code);
-  return kFtz ? flush(value) : value;
+  return kFtz ? canonical(flush(value)) : value;
 }
 /// f64 of f32 and f16: a NaN keeps the bits of its fraction and becomes quiet.
 template <unsigned kMods>
 double widen(float from) {
-  if constexpr ((kMods & kSat) != 0) return saturated(static_cast<double>(from));
-  if constexpr ((kMods & kFtz) != 0) from = flush(from);
-  return static_cast<double>(from);
+  if constexpr ((kMods & kFtz) != 0) from = canonical(flush(from));
+  const auto value = quiet(static_cast<double>(from));
+  return (kMods & kSat) != 0 ? saturated(value) : value;
 }
 
 template <Rounding kRounding>
@@ -160,7 +179,7 @@ template <typename T, Rounding kRounding, unsigned kMods>
 T to_whole(T from) {
   double value = value_of(from);
   if constexpr ((kMods & kFtz) != 0) value = static_cast<double>(flush(static_cast<float>(value)));
-  value = whole<kRounding>(value);
+  value = quiet(whole<kRounding>(value));
   if constexpr ((kMods & kSat) != 0) value = saturated(value);
   return encode<T, Rounding::nearest>(value);
 }
@@ -177,7 +196,7 @@ To clamp(From from) {
 }
 template <typename T, unsigned kMods>
 T same(T from) {
-  if constexpr (kMods == 0) {
+  if constexpr (kMods == 0 && !Small<T>) {
     return from;
   } else {
     return to_float<T, T, Rounding::nearest, kMods>(from);

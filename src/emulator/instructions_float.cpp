@@ -34,17 +34,35 @@ template <Mode kMode, Rounding kRounding>
 float sub(float a, float b) {
   return out_of<kMode>(add_rounded<kRounding>(into<kMode>(a), -into<kMode>(b)));
 }
+/// .ftz looks at the result before it is rounded: what only rounding brings to the smallest normal number is flushed.
+template <Mode kMode>
+float unless_tiny(float rounded, bool below_normal) {
+  const bool at_edge = std::fabs(rounded) == std::numeric_limits<float>::min();
+  return flushes(kMode) && at_edge && below_normal ? std::copysign(0.0F, rounded) : rounded;
+}
+constexpr double kSmallestNormal = 0x1p-126;
+
 template <Mode kMode, Rounding kRounding>
 float mul(float a, float b) {
-  return out_of<kMode>(mul_rounded<kRounding>(into<kMode>(a), into<kMode>(b)));
+  a = into<kMode>(a);
+  b = into<kMode>(b);
+  const bool below_normal = std::fabs(static_cast<double>(a) * static_cast<double>(b)) < kSmallestNormal;
+  return out_of<kMode>(unless_tiny<kMode>(mul_rounded<kRounding>(a, b), below_normal));
 }
 template <Mode kMode, Rounding kRounding>
 float fma(float a, float b, float c) {
-  return out_of<kMode>(fma_rounded<kRounding>(into<kMode>(a), into<kMode>(b), into<kMode>(c)));
+  a = into<kMode>(a);
+  b = into<kMode>(b);
+  c = into<kMode>(c);
+  const double exact = add_to_odd(static_cast<double>(a) * static_cast<double>(b), static_cast<double>(c));
+  return out_of<kMode>(unless_tiny<kMode>(fma_rounded<kRounding>(a, b, c), std::fabs(exact) < kSmallestNormal));
 }
 template <Mode kMode, Rounding kRounding>
 float div(float a, float b) {
-  return out_of<kMode>(div_rounded<kRounding>(into<kMode>(a), into<kMode>(b)));
+  a = into<kMode>(a);
+  b = into<kMode>(b);
+  const bool below_normal = std::fabs(static_cast<double>(a)) < std::fabs(static_cast<double>(b)) * kSmallestNormal;
+  return out_of<kMode>(unless_tiny<kMode>(div_rounded<kRounding>(a, b), below_normal));
 }
 template <Mode kMode, Rounding kRounding>
 float rcp(float a) {
@@ -57,19 +75,19 @@ float square_root(float a) {
 
 template <Rounding kRounding>
 double add64(double a, double b) {
-  return canonical64(add_rounded<kRounding>(a, b), a, b);
+  return canonical64(add_rounded<kRounding>(a, b), b, a);
 }
 template <Rounding kRounding>
 double sub64(double a, double b) {
-  return canonical64(add_rounded<kRounding>(a, -b), a, b);
+  return canonical64(add_rounded<kRounding>(a, -b), b, a);
 }
 template <Rounding kRounding>
 double mul64(double a, double b) {
-  return canonical64(mul_rounded<kRounding>(a, b), a, b);
+  return canonical64(mul_rounded<kRounding>(a, b), b, a);
 }
 template <Rounding kRounding>
 double fma64(double a, double b, double c) {
-  return canonical64(fma_rounded<kRounding>(a, b, c), a, b, c);
+  return canonical64(fma_rounded<kRounding>(a, b, c), b, c, a);
 }
 template <Rounding kRounding>
 double div64(double a, double b) {
@@ -98,17 +116,18 @@ std::uint64_t two_fused(std::uint64_t a, std::uint64_t b, std::uint64_t c) {
 
 template <Mode kMode>
 float negated(float a) {
-  return -into<kMode>(a);
+  return canonical(-into<kMode>(a));
 }
 template <Mode kMode>
 float absolute(float a) {
-  return std::fabs(into<kMode>(a));
+  return canonical(std::fabs(into<kMode>(a)));
 }
+/// A NaN keeps its sign.
 double negated64(double a) {
-  return -a;
+  return std::isnan(a) ? quiet(a) : -a;
 }
 double absolute64(double a) {
-  return std::fabs(a);
+  return std::isnan(a) ? quiet(a) : std::fabs(a);
 }
 float copy_sign(float sign, float value) {
   return std::copysign(value, sign);

@@ -39,12 +39,13 @@ double fma(double a, double b, double c) {
   return add_to_odd(a * b, c);
 }
 
+/// .ftz looks at the result before it is rounded.
 template <typename Format, After kAfter, bool kFtz>
 std::uint16_t finish(double value) {
+  if (kFtz && std::fabs(value) < 0x1p-14) value = std::copysign(0.0, value);
   if constexpr (kAfter == After::sat) value = saturated(value);
   if constexpr (kAfter == After::relu) value = value > 0 || std::isnan(value) ? value : 0;
-  const std::uint16_t code = Format::encode(value);
-  return kFtz ? Format::flush(code) : code;
+  return Format::encode(value);
 }
 
 template <typename Format, auto kFunction, After kAfter, bool kFtz, typename... Codes>
@@ -64,20 +65,25 @@ std::uint16_t fused(std::uint16_t a, std::uint16_t b, std::uint16_t c) {
 /// What tensor copies put outside of a tensor on request (tests/fixtures/silicon/copy_boxes.bin).
 constexpr std::uint16_t kOutsideNan = 0x7ff7;
 
-/// .oob: an operand that is the NaN with which tensor copies fill what lies outside makes the result 0.
+/// .oob: a factor that is the NaN with which tensor copies fill what lies outside, of either sign, makes the result 0.
 template <typename Format, After kAfter>
 std::uint16_t fused_oob(std::uint16_t a, std::uint16_t b, std::uint16_t c) {
-  const bool outside = a == kOutsideNan || b == kOutsideNan || c == kOutsideNan;
+  const bool outside = (a & 0x7fffU) == kOutsideNan || (b & 0x7fffU) == kOutsideNan;
   return outside ? std::uint16_t{0} : fused<Format, kAfter, false>(a, b, c);
 }
 
-template <bool kFtz>
-std::uint16_t negated(std::uint16_t a) {
-  return static_cast<std::uint16_t>((kFtz ? F16::flush(a) : a) ^ 0x8000U);
+/// 0x7fff for every NaN.
+template <std::uint16_t kInfinity>
+std::uint16_t canonical_half(std::uint32_t code) {
+  return (code & 0x7fffU) > kInfinity ? std::uint16_t{0x7fff} : static_cast<std::uint16_t>(code);
 }
-template <bool kFtz>
+template <std::uint16_t kInfinity, bool kFtz>
+std::uint16_t negated(std::uint16_t a) {
+  return canonical_half<kInfinity>((kFtz ? F16::flush(a) : a) ^ 0x8000U);
+}
+template <std::uint16_t kInfinity, bool kFtz>
 std::uint16_t absolute(std::uint16_t a) {
-  return static_cast<std::uint16_t>((kFtz ? F16::flush(a) : a) & 0x7fffU);
+  return canonical_half<kInfinity>((kFtz ? F16::flush(a) : a) & 0x7fffU);
 }
 
 /// A function of 16-bit values on both halves of 32-bit ones.
@@ -183,10 +189,10 @@ void add_half_rows(InstructionTable& table) {
   to.ternary<fused_oob<F16, After::nothing>>("fma.rn.oob", ".f16");
   to.ternary<fused_oob<F16, After::sat>>("fma.rn.oob.sat", ".f16");
   to.ternary<fused_oob<F16, After::relu>>("fma.rn.oob.relu", ".f16");
-  to.unary<negated<false>>("neg", ".f16");
-  to.unary<negated<true>>("neg.ftz", ".f16");
-  to.unary<absolute<false>>("abs", ".f16");
-  to.unary<absolute<true>>("abs.ftz", ".f16");
+  to.unary<negated<kInfinityF16, false>>("neg", ".f16");
+  to.unary<negated<kInfinityF16, true>>("neg.ftz", ".f16");
+  to.unary<absolute<kInfinityF16, false>>("abs", ".f16");
+  to.unary<absolute<kInfinityF16, true>>("abs.ftz", ".f16");
 
   to.binary<emulator::binary<Bf16, add, After::nothing, false>>("add[.rn]", ".bf16");
   to.binary<emulator::binary<Bf16, sub, After::nothing, false>>("sub[.rn]", ".bf16");
@@ -195,8 +201,8 @@ void add_half_rows(InstructionTable& table) {
   to.ternary<fused<Bf16, After::relu, false>>("fma.rn.relu", ".bf16");
   to.ternary<fused_oob<Bf16, After::nothing>>("fma.rn.oob", ".bf16");
   to.ternary<fused_oob<Bf16, After::relu>>("fma.rn.oob.relu", ".bf16");
-  to.unary<negated<false>>("neg", ".bf16");
-  to.unary<absolute<false>>("abs", ".bf16");
+  to.unary<negated<kInfinityBf16, false>>("neg", ".bf16");
+  to.unary<absolute<kInfinityBf16, false>>("abs", ".bf16");
 
   const InstructionTable::Section blackwell(table, Target::sm_100, Proof::independent);
   to.mixed_roundings<F16>(".f16");

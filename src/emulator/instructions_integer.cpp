@@ -99,7 +99,7 @@ std::int32_t mad_24_hi_sat(std::int32_t a, std::int32_t b, std::int32_t c) {
   return clamp_to_s32(std::int64_t{mul_24<std::int32_t, true>(a, b)} + c);
 }
 
-/// Division by zero gives "unspecified, machine-specific" values; all ones here, the dividend as remainder.
+/// Division by zero gives "unspecified, machine-specific" values: all ones, the remainder too, as on an H200.
 template <typename T>
 T div(T a, T b) {
   if (b == 0) return static_cast<T>(~T{0});
@@ -110,7 +110,7 @@ T div(T a, T b) {
 }
 template <typename T>
 T rem(T a, T b) {
-  if (b == 0) return a;
+  if (b == 0) return static_cast<T>(~T{0});
   if constexpr (std::is_signed_v<T>) {
     if (b == -1) return 0;
   }
@@ -162,11 +162,17 @@ std::uint32_t bfind_shift(T a) {
   const std::uint32_t position = bfind(a);
   return position == ~std::uint32_t{0} ? position : static_cast<std::uint32_t>(kBits<T> - 1) - position;
 }
+/// A position or a length, cut where nothing changes any more. The 32-bit forms look at 8 bits of it; PTX ISA restricts
+/// it to those, and the 64-bit forms of an H200 look at all.
+template <typename T>
+int field_number(std::uint32_t value) {
+  return static_cast<int>(sizeof(T) == 4 ? value & 0xffU : std::min(value, 0xffU));
+}
 /// bfe: the field of `length` bits from `position` on, extended by its sign or with zeros.
 template <typename T>
 T bfe(T a, std::uint32_t position, std::uint32_t length) {
-  const int from = static_cast<int>(position & 0xffU);
-  const int wanted = static_cast<int>(length & 0xffU);
+  const int from = field_number<T>(position);
+  const int wanted = field_number<T>(length);
   if (wanted == 0) return 0;
   const int last = std::min(from + wanted - 1, kBits<T> - 1);
   const bool sign = std::is_signed_v<T> && ((static_cast<Unsigned<T>>(a) >> last) & 1U) != 0;
@@ -180,8 +186,8 @@ T bfe(T a, std::uint32_t position, std::uint32_t length) {
 /// bfi: the low `length` bits of `field` put into `into` from `position` on.
 template <typename T>
 T bfi(T field, T into, std::uint32_t position, std::uint32_t length) {
-  const int from = static_cast<int>(position & 0xffU);
-  const int wanted = static_cast<int>(length & 0xffU);
+  const int from = field_number<T>(position);
+  const int wanted = field_number<T>(length);
   for (int i = 0; i < wanted && from + i < kBits<T>; ++i) {
     const T bit = T{1} << (from + i);
     into = (into & ~bit) | (((field >> i) & 1U) != 0 ? bit : T{0});
@@ -206,8 +212,9 @@ T szext(T a, std::uint32_t width) {
 }
 
 /// fns: the bit that is the |n|-th set one at or above `base` (n > 0), or at or below it (n < 0); for n = 0 `base` when
-/// it is set. 0xffffffff when there is none.
+/// it is set. 0xffffffff when there is none; 0 for the least n, as on an H200.
 std::uint32_t find_nth_set(std::uint32_t mask, std::uint32_t base, std::int32_t n) {
+  if (n == std::numeric_limits<std::int32_t>::min()) return 0;
   if (base > 31) return ~std::uint32_t{0};
   const bool set = ((mask >> base) & 1U) != 0;
   if (n == 0) return set ? base : ~std::uint32_t{0};

@@ -82,7 +82,7 @@ float of_three(float a, float b, float c) {
 
 template <bool kGreater>
 double of_doubles(double a, double b) {
-  return extreme<kGreater, false>(a, b);
+  return canonical64(extreme<kGreater, false>(a, b), b, a);
 }
 
 struct Adder {

@@ -94,14 +94,17 @@ enum class ToTf32 : std::uint8_t { nearest_even, nearest_away, zero };
 template <ToTf32 kRounding, unsigned kMods>
 std::uint32_t to_tf32(float value) {
   value = rectified<kMods>(value);
-  if (std::isnan(value)) return kNan32;
   const auto bits = std::bit_cast<std::uint32_t>(value);
-  std::uint32_t rounded = bits;
-  if (kRounding == ToTf32::nearest_even) rounded += 0xfffU + ((bits >> 13) & 1U);
-  if (kRounding == ToTf32::nearest_away) rounded += 0x1000U;
-  rounded &= ~0x1fffU;
+  // .rna takes NaN and infinity for numbers, and .satfinite takes a step back from what is not finite.
+  if (kRounding == ToTf32::nearest_away) {
+    const std::uint32_t rounded = (bits + 0x1000U) & ~0x1fffU;
+    const bool overflow = (rounded & 0x7fffffffU) >= 0x7f800000U;
+    return (kMods & kSatfinite) != 0 && overflow ? rounded - 0x2000U : rounded;
+  }
+  if (std::isnan(value)) return kNan32 & ~0x1fffU;
+  const std::uint32_t up = kRounding == ToTf32::nearest_even ? 0xfffU + ((bits >> 13) & 1U) : 0U;
+  const std::uint32_t rounded = std::isinf(value) ? bits : (bits + up) & ~0x1fffU;
   const bool overflow = (rounded & 0x7fffffffU) >= 0x7f800000U;
-  if (std::isinf(value)) rounded = bits;
   return (kMods & kSatfinite) != 0 && overflow ? (bits & 0x80000000U) | 0x7f7fe000U : rounded;
 }
 

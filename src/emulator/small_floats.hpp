@@ -25,17 +25,24 @@ inline float canonical(float value) {
   return std::isnan(value) ? std::bit_cast<float>(kNan32) : value;
 }
 
-/// The NaN of f64 arithmetic: the first operand that is one, made quiet.
+/// A signalling NaN made quiet.
+inline double quiet(double value) {
+  return std::isnan(value) ? std::bit_cast<double>(std::bit_cast<std::uint64_t>(value) | std::uint64_t{1} << 51)
+                           : value;
+}
+/// The NaN of f64 arithmetic: the first operand that is one, made quiet. Which operand goes first is the card's choice:
+/// tests/fixtures/silicon.
 template <typename... Operands>
 double canonical64(double value, Operands... operands) {
   if (!std::isnan(value)) return value;
-  constexpr std::uint64_t kQuiet = std::uint64_t{1} << 51;
-  std::uint64_t bits = kNan64;
-  const auto take = [&](double operand) {
-    if (std::isnan(operand) && bits == kNan64) bits = std::bit_cast<std::uint64_t>(operand) | kQuiet;
+  double chosen = std::bit_cast<double>(kNan64);
+  bool found = false;
+  [[maybe_unused]] const auto take = [&](double operand) {
+    if (!found && std::isnan(operand)) chosen = quiet(operand);
+    found = found || std::isnan(operand);
   };
   (take(operands), ...);
-  return std::bit_cast<double>(bits);
+  return chosen;
 }
 
 /// .sat: into [0, 1], NaN to +0.

@@ -104,6 +104,12 @@ class TestWriter {
       } else if (type == ".b8") {
         line("mov.b16 %h, {" + from + ", 0}");
         line("cvt.u32.u16 %w, %h");
+      } else if (type == ".b16" && row_.name.starts_with("set.")) {
+        // ptxas takes the upper half of such a result for zero, which it is not.
+        line("mov.b32 %w, 0");
+        store_word();
+        line(std::string("st.global.b16 [%o4+") + std::to_string((test_.words - kElements) * 4) + "], " + from);
+        continue;
       } else if (type == ".b16") {
         line("cvt.u32.u16 %w, " + from);
       } else if (type == ".b32") {
