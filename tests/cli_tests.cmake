@@ -1,5 +1,8 @@
 moesaic_test(cli_test moesaic_cli moesaic_checkpoint moesaic_reference nlohmann_json::nlohmann_json)
 target_compile_definitions(cli_test PRIVATE MOESAIC_PROGRAM="$<TARGET_FILE:moesaic>")
 add_dependencies(cli_test moesaic)
+moesaic_test(emulate_test nlohmann_json::nlohmann_json)
+target_compile_definitions(emulate_test PRIVATE MOESAIC_PROGRAM="$<TARGET_FILE:moesaic>")
+add_dependencies(emulate_test moesaic)
 moesaic_test(report_test moesaic_cli nlohmann_json::nlohmann_json)
 moesaic_test(models_verb_test moesaic_cli moesaic_checkpoint nlohmann_json::nlohmann_json)

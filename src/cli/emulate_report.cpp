@@ -89,30 +89,6 @@ std::string statistics_text(const Statistics& statistics) {
 
 }  // namespace
 
-std::string_view name_of(emulator::Fault::Kind kind) {
-  using Kind = emulator::Fault::Kind;
-  switch (kind) {
-    case Kind::out_of_bounds:
-      return "out_of_bounds";
-    case Kind::misaligned:
-      return "misaligned";
-    case Kind::deadlock:
-      return "deadlock";
-    case Kind::livelock:
-      return "livelock";
-    case Kind::unsupported:
-      return "unsupported";
-    case Kind::invalid:
-      return "invalid";
-    case Kind::trap:
-      return "trap";
-    case Kind::launch:
-      return "launch";
-    default:
-      return "another";
-  }
-}
-
 std::string as_text(const EmulateReport& report, bool colour) {
   const std::string bold = colour ? "\x1b[1m" : "";
   const std::string hue = colour ? (report.clean() ? "\x1b[32m" : "\x1b[31m") : "";

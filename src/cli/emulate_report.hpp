@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "emulator/machine.hpp"
@@ -39,9 +38,6 @@ struct EmulateReport {
 
   bool clean() const { return fault.empty() && findings.empty(); }
 };
-
-/// The name of a kind of fault, as in the enumeration.
-std::string_view name_of(emulator::Fault::Kind kind);
 
 std::string as_text(const EmulateReport& report, bool colour);
 std::string as_json(const EmulateReport& report);

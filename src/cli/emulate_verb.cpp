@@ -7,6 +7,8 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -18,8 +20,11 @@
 #include "cli/nearest.hpp"
 #include "cli/verbs.hpp"
 #include "emulator/checks.hpp"
+#include "emulator/cubin.hpp"
 #include "emulator/fat_binary.hpp"
+#include "emulator/isa.hpp"
 #include "emulator/machine.hpp"
+#include "emulator/ptx.hpp"
 
 namespace moesaic::cli {
 namespace {
@@ -38,7 +43,9 @@ struct EmulateOptions {
   std::uint64_t seeds = 1;
   int host_threads = 0;
   std::string checks = "all";
+  std::string cubin;
   bool list = false;
+  bool isa = false;
   bool json = false;
 };
 
@@ -59,19 +66,55 @@ emulator::Extent parse_extent(const std::string& text, std::string_view option) 
   throw Error(fmt::format("{} {}: one to three numbers with commas between are wanted, as in 16,2", option, text));
 }
 
-/// The PTX in a file: its text, or what a card of that capability takes from a fat binary.
-std::string read_ptx(const std::string& file, int capability) {
+/// What is in the files.
+struct Code {
+  std::string ptx;
+  std::vector<std::pair<std::string, std::uint32_t>> registers;  ///< of the kernels' threads, from machine code
+};
+
+std::string read_text(const std::string& file) {
   std::ifstream stream(file, std::ios::binary);
   std::string text{std::istreambuf_iterator<char>(stream), {}};
   if (!stream) throw Error(fmt::format("{}: the file cannot be read", file));
-  if (text.size() >= 16 && emulator::fat_binary_bytes(text.data()) != 0) {
-    return emulator::ptx_for(std::as_bytes(std::span(text)), capability);
-  }
-  if (text.starts_with("\x7f"
-                       "ELF")) {
-    throw Error(fmt::format("{}: machine code cannot be emulated; give the PTX, or a fat binary that has some", file));
-  }
   return text;
+}
+
+/// Throws Error when PTX is for other cards.
+void check_target(const std::string& file, std::string_view ptx, const Device& card) {
+  const std::string_view target = emulator::ptx::parse(ptx).target;  // "sm_120f"
+  emulator::FatBinaryEntry entry;
+  const char* const last = target.data() + target.size();
+  const char* end = std::from_chars(target.data() + std::min<std::size_t>(3, target.size()), last, entry.arch).ptr;
+  if (end != last) entry.suffix = *end;
+  if (entry.runs_on(card.capability())) return;
+  throw Error(fmt::format("{}: its PTX is for {}, and {} has compute capability {}.{}", file, target, card.full_name,
+                          card.major, card.minor));
+}
+
+/// Reads PTX, or a fat binary, of which a card takes one PTX and looks into the machine code beside it.
+Code read_code(const EmulateOptions& options, const Device& card) {
+  Code code{.ptx = read_text(options.file), .registers = {}};
+  const auto bytes = std::as_bytes(std::span(code.ptx));
+  std::string cubin = options.cubin.empty() ? "" : read_text(options.cubin);
+  if (bytes.size() >= 16 && emulator::fat_binary_bytes(bytes.data()) != 0) {
+    if (cubin.empty()) cubin = emulator::cubin_for(bytes, card.capability());
+    code.ptx = emulator::ptx_for(bytes, card.capability());
+  } else if (code.ptx.starts_with("\x7f"
+                                  "ELF")) {
+    throw Error(
+        fmt::format("{}: machine code cannot be emulated; give the PTX, or a fat binary that has some", options.file));
+  }
+  if (!cubin.empty()) code.registers = emulator::read_registers(std::as_bytes(std::span(cubin)));
+  check_target(options.file, code.ptx, card);
+  return code;
+}
+
+std::string describe_registers(const emulator::Kernel& kernel) {
+  using From = emulator::RegistersFrom;
+  const char* from =
+      kernel.registers_from == From::cubin ? "as the machine code has them" : "as a directive bounds them";
+  return kernel.registers == 0 ? "not known, so they limit nothing (--cubin FILE tells them)"
+                               : fmt::format("{} a thread, {}", kernel.registers, from);
 }
 
 const emulator::Kernel& choose_kernel(const EmulateOptions& options, const emulator::Module& module) {
@@ -91,13 +134,13 @@ const emulator::Kernel& choose_kernel(const EmulateOptions& options, const emula
 /// A run of the kernel with one seed.
 class Run {
  public:
-  Run(const EmulateOptions& options, const Device& card, const std::string& ptx, const std::vector<Argument>& arguments,
+  Run(const EmulateOptions& options, const Device& card, const Code& code, const std::vector<Argument>& arguments,
       std::uint64_t seed)
       : machine_({.card = card,
                   .seed = seed,
                   .host_threads = options.host_threads,
                   .checks = emulator::parse_checks(options.checks)}),
-        kernel_(choose_kernel(options, machine_.load(ptx))),
+        kernel_(choose_kernel(options, machine_.load(code.ptx, code.registers))),
         placed_(arguments, kernel_, machine_),
         launch_{.grid = parse_extent(options.grid, "--grid"),
                 .block = parse_extent(options.block, "--block"),
@@ -108,12 +151,14 @@ class Run {
   void fill(EmulateReport& report) {
     report.kernel = kernel_.name;
     report.launch = launch_;
+    report.registers = describe_registers(kernel_);
     report.seed = machine_.options().seed;
     try {
       report.statistics = machine_.launch(kernel_, launch_);
     } catch (const emulator::Fault& fault) {
       using Kind = emulator::Fault::Kind;
-      if (fault.kind == Kind::launch || fault.kind == Kind::unsupported) throw DeviceError(fault.what());
+      if (fault.kind == Kind::launch || fault.kind == Kind::resources || fault.kind == Kind::unsupported)
+        throw DeviceError(fault.what());
       report.fault = fault.what();
       report.fault_kind = name_of(fault.kind);
     }
@@ -180,24 +225,56 @@ class Run {
   emulator::Launch launch_;
 };
 
-int list_kernels(const EmulateOptions& options, const Device& card, const std::string& ptx) {
+int list_kernels(const Device& card, const Code& code) {
   emulator::Machine machine({.card = card});
-  for (const emulator::Kernel& kernel : machine.load(ptx).kernels) {
+  for (const emulator::Kernel& kernel : machine.load(code.ptx, code.registers).kernels) {
     std::vector<std::uint32_t> sizes;
     for (const emulator::Parameter& parameter : kernel.parameters) sizes.push_back(parameter.bytes);
-    fmt::print("{}: arguments of [{}] bytes, {} bytes of static shared memory\n", kernel.name, fmt::join(sizes, ", "),
-               kernel.static_shared_bytes);
+    fmt::print("{}: arguments of [{}] bytes, {} bytes of static shared memory, registers: {}\n", kernel.name,
+               fmt::join(sizes, ", "), kernel.static_shared_bytes, describe_registers(kernel));
   }
-  static_cast<void>(options);
+  return kOk;
+}
+
+/// Prints the table of instructions; when an opcode is given, its rows alone.
+int print_isa(const std::string& opcode, bool json) {
+  const auto wanted = [&](std::string_view name) {
+    return opcode.empty() || (name.starts_with(opcode) && (name.size() == opcode.size() || name[opcode.size()] == '.'));
+  };
+  using emulator::InstructionTable;
+  if (std::ranges::none_of(InstructionTable::get().rows(),
+                           [&](const emulator::Row& row) { return wanted(row.name); })) {
+    std::vector<std::string> opcodes;
+    for (const emulator::Row& row : InstructionTable::get().rows()) {
+      opcodes.push_back(row.name.substr(0, row.name.find('.')));
+    }
+    throw Error(fmt::format("--isa {}: no row begins with it{}", opcode, did_you_mean(opcode, opcodes)));
+  }
+  if (json) {
+    nlohmann::json table = nlohmann::json::parse(emulator::isa_json());
+    nlohmann::json rows = nlohmann::json::array();
+    for (nlohmann::json& row : table["rows"]) {
+      if (wanted(row["name"].get<std::string>())) rows.push_back(std::move(row));
+    }
+    fmt::print("{}\n", nlohmann::json{{"rows", std::move(rows)}}.dump(1));
+    return kOk;
+  }
+  std::istringstream lines(emulator::isa_text());
+  bool in_heading = true;
+  for (std::string line; std::getline(lines, line); in_heading = in_heading && !line.empty()) {
+    if (in_heading || wanted(line.substr(0, line.find(' ')))) fmt::print("{}\n", line);
+  }
   return kOk;
 }
 
 int emulate(const EmulateOptions& options) {
+  if (options.isa) return print_isa(options.file, options.json);
+  if (options.file.empty()) throw Error("moesaic emulate: a FILE is wanted, or --isa; see moesaic emulate --help");
   const GpuModel model(options.gpu);
   Device card = model.device();
   if (options.sms > 0) card.sms = options.sms;
-  const std::string ptx = read_ptx(options.file, card.capability());
-  if (options.list) return list_kernels(options, card, ptx);
+  const Code code = read_code(options, card);
+  if (options.list) return list_kernels(card, code);
   std::vector<Argument> arguments;
   for (const std::string& text : options.arguments) arguments.push_back(parse_argument(text));
   EmulateReport report;
@@ -210,7 +287,7 @@ int emulate(const EmulateOptions& options) {
   {
     Activity activity(fmt::format("running on an emulated {}", options.gpu));
     for (std::uint64_t i = 0; i < options.seeds && report.clean(); ++i) {
-      run = std::make_unique<Run>(options, card, ptx, arguments, options.seed + i);
+      run = std::make_unique<Run>(options, card, code, arguments, options.seed + i);
       run->fill(report);
       report.runs = i + 1;
     }
@@ -227,7 +304,8 @@ void add_emulate(CLI::App& program, int& exit_code) {
   const auto options = std::make_shared<EmulateOptions>();
   CLI::App* verb =
       program.add_subcommand("emulate", "run a kernel of a PTX file on an emulated card and say what is wrong");
-  verb->add_option("FILE", options->file, "PTX, or a fat binary with PTX (nvcc -ptx, nvcc -fatbin)")->required();
+  verb->add_option("FILE", options->file,
+                   "PTX, or a fat binary with PTX (nvcc -ptx, nvcc -fatbin); with --isa an opcode to show alone");
   verb->add_option("--kernel", options->kernel, "its name; may be left out when the file has one");
   verb->add_option("--grid", options->grid, "blocks: X or X,Y or X,Y,Z")->capture_default_str();
   verb->add_option("--block", options->block, "threads of a block, likewise")->capture_default_str();
@@ -249,7 +327,9 @@ void add_emulate(CLI::App& program, int& exit_code) {
   verb->add_option("--check", options->checks,
                    "what to look for: all, none, or undefined, races, proxies, early_reads, bank_conflicts, counts")
       ->capture_default_str();
+  verb->add_option("--cubin", options->cubin, "machine code (nvcc -cubin) that tells how many registers a thread has");
   verb->add_flag("--list", options->list, "list the kernels of the file");
+  verb->add_flag("--isa", options->isa, "list what can be emulated: instructions, least target, proof");
   verb->add_flag("--json", options->json, "report as one JSON object");
   verb->footer(std::string(kArgumentHelp) + "\n" + kGpuFileHelp +
                "\nExamples:\n"
@@ -257,7 +337,8 @@ void add_emulate(CLI::App& program, int& exit_code) {
                "      --arg 'buffer:f32[1024]=zeros' --print 1\n"
                "  moesaic emulate kernels.fatbin --kernel scan --gpu h200 --seeds 100 --arg in:data.bin --arg "
                "out:sums.bin:4096\n"
-               "  moesaic emulate kernels.ptx --list\n\n" +
+               "  moesaic emulate kernels.ptx --list\n"
+               "  moesaic emulate --isa mma\n\n" +
                std::string(kExitCodesHelp));
   verb->callback([options, &exit_code] { exit_code = emulate(*options); });
 }
