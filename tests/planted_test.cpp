@@ -92,9 +92,12 @@ class Card {
   std::vector<Said> run(const Planted& planted, const std::string& form) {
     std::vector<Said> said;
     try {
-      launch(planted, planted.name + "_" + form);
+      emulator::LaunchOrder order;
+      if (planted.pair) order.programmatic = {enqueue(planted, planted.name + "_primary_" + form, {})};
+      enqueue(planted, planted.name + "_" + form, order);
+      machine_.run();
     } catch (const Fault& fault) {
-      said.push_back({kind_name(fault.kind), fault.what(), lines_of(fault)});
+      said.push_back({std::string(name_of(fault.kind)), fault.what(), lines_of(fault)});
     }
     for (const emulator::Finding& finding : machine_.take_findings()) {
       said.push_back(
@@ -114,23 +117,6 @@ class Card {
       lines.push_back(static_cast<std::uint32_t>(std::stoul((*match)[1])));
     }
     return lines;
-  }
-
-  static const char* kind_name(Fault::Kind kind) {
-    switch (kind) {
-      case Fault::Kind::out_of_bounds:
-        return "out_of_bounds";
-      case Fault::Kind::misaligned:
-        return "misaligned";
-      case Fault::Kind::deadlock:
-        return "deadlock";
-      case Fault::Kind::livelock:
-        return "livelock";
-      case Fault::Kind::invalid:
-        return "invalid";
-      default:
-        return "another";
-    }
   }
 
   std::uint64_t upload(const void* from, std::size_t bytes) {
@@ -156,11 +142,13 @@ class Card {
     return std::bit_cast<TensorMapBytes>(emulator::pack(map));
   }
 
-  void launch(const Planted& planted, const std::string& kernel) {
-    machine_.launch(*module_.find_kernel(kernel), {.grid = {planted.blocks},
-                                                   .block = {planted.threads},
-                                                   .dynamic_shared_bytes = 4096,
-                                                   .parameters = std::as_bytes(std::span(&params_, 1))});
+  std::uint64_t enqueue(const Planted& planted, const std::string& kernel, const emulator::LaunchOrder& order) {
+    return machine_.enqueue(*module_.find_kernel(kernel),
+                            {.grid = {planted.blocks},
+                             .block = {planted.threads},
+                             .dynamic_shared_bytes = 4096,
+                             .parameters = std::as_bytes(std::span(&params_, 1))},
+                            order);
   }
 
   Machine machine_;
