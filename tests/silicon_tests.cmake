@@ -7,6 +7,7 @@ target_link_libraries(moesaic_silicon_probe PUBLIC moesaic_device PRIVATE moesai
 # The same for every row of the emulator's table of instructions that a card of capability 9.0 has.
 add_library(moesaic_isa_cases STATIC
   isa/atomic_cases.cpp
+  isa/barrier_cases.cpp
   isa/cell_cases.cpp
   isa/control_cases.cpp
   isa/async_cases.cpp

@@ -104,8 +104,8 @@ Flow read_clock(Warp& warp, const Instruction& instruction, Lanes active) {
 
 template <std::uint64_t kWindow>
 void add_space(InstructionTable& table, const std::string& space) {
-  table.add("cvta." + space + ".(u32|u64)", "d s", Class::move, lanewise<to_generic<kWindow>>);
-  table.add("cvta.to." + space + ".(u32|u64)", "d s", Class::move, lanewise<from_generic<kWindow>>);
+  table.add("cvta." + space + ".u64", "d s", Class::move, lanewise<to_generic<kWindow>>);
+  table.add("cvta.to." + space + ".u64", "d s", Class::move, lanewise<from_generic<kWindow>>);
   table.add("isspacep." + space, "p s", Class::move, in_window<kWindow>);
 }
 
@@ -125,11 +125,11 @@ void add_move_rows(InstructionTable& table) {
   table.add("mov.(b64|u64)", "D2 s", Class::move, unpack<2, 32>);
   table.add("mov.(b64|u64)", "D4 s", Class::move, unpack<4, 16>);
   table.add("mov.b128", "D2 S2", Class::move, move_both);
-  add_space<kSharedWindow>(table, "shared[::cta]");
+  add_space<kSharedWindow>(table, "shared");
   add_space<kLocalWindow>(table, "local");
   add_space<kParamWindow>(table, "param");
-  table.add("cvta.(global|const).(u32|u64)", "d s", Class::move, lanewise<same>);
-  table.add("cvta.to.(global|const).(u32|u64)", "d s", Class::move, lanewise<same>);
+  table.add("cvta.(global|const).u64", "d s", Class::move, lanewise<same>);
+  table.add("cvta.to.(global|const).u64", "d s", Class::move, lanewise<same>);
   table.add("isspacep.global", "p s", Class::move, in_no_window);
   table.add("mapa.shared.(u32|u64)", "d s s", Class::move, move);
   const InstructionTable::Section time(table, Target::any, Proof::unproven);

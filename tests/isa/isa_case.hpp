@@ -92,6 +92,7 @@ std::vector<Case> memory_cases();    ///< ld and st
 std::vector<Case> atomic_cases();    ///< atom and red
 std::vector<Case> move_cases();      ///< mov, cvta, isspacep, mapa
 std::vector<Case> control_cases();   ///< bra, exit, call, ret, brx
+std::vector<Case> barrier_cases();   ///< bar and barrier
 std::vector<Case> warp_cases();      ///< shfl, vote, match, redux, elect, bar.warp
 std::vector<Case> matrix_cases();    ///< mma.sync, ldmatrix, stmatrix, movmatrix
 std::vector<Case> async_cases();     ///< mbarriers, cp.async, bulk copies and reductions, groups, fences

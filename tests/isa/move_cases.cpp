@@ -22,6 +22,22 @@ class MoveCases {
     cases_.back().parts[0].name = row + suffix;
   }
 
+  /// Likewise with a constant variable `words` and a parameter `data` to read from.
+  void add_with_variables(const std::string& row, const std::string& statements) {
+    add(row, statements);
+    Random random(19);
+    Case& made = cases_.back();
+    std::string values;
+    for (unsigned i = 0; i < 2 * kThreads; ++i) {
+      values += (i == 0 ? "" : ", ") + std::to_string(random.word());
+      made.data.push_back(random.word());
+    }
+    const std::string variable = "words_" + made.name;
+    made.declarations =
+        ".const .align 16 .b32 " + variable + "[" + std::to_string(2 * kThreads) + "] = {" + values + "};\n";
+    made.body.replace(made.body.find("CONSTANT"), 8, variable);
+  }
+
   std::vector<Case> take() { return std::move(cases_); }
 
  private:
@@ -74,6 +90,25 @@ void add_addresses(MoveCases& cases) {
   cases.add("cvta.to.local.u64",
             words + "cvta.local.u64 %g0, %local;\ncvta.to.local.u64 %g1, %g0;\nld.local.b64 %e0, [%g1];\n");
   cases.add("cvta.to.global.u64", words + "cvta.to.global.u64 %g1, %in;\nld.global.b64 %e0, [%g1];\n");
+  const std::string at =
+      ".reg .b64 %constant, %param; .reg .b32 %t;\nmov.u32 %t, %tid.x;\nmov.b64 %constant, CONSTANT;\n"
+      "mad.wide.u32 %constant, %t, 8, %constant;\nmov.b64 %param, data;\n"
+      "mad.wide.u32 %param, %t, 8, %param;\n";
+  cases.add_with_variables("cvta.const.u64", at + "cvta.const.u64 %g0, %constant;\nld.b64 %e0, [%g0];\n");
+  cases.add_with_variables("cvta.param.u64", at + "cvta.param.u64 %g0, %param;\nld.b64 %e0, [%g0];\n");
+  cases.add_with_variables("cvta.to.const.u64", at + "cvta.const.u64 %g0, %constant;\ncvta.to.const.u64 %g1, %g0;\n"
+                                                     "ld.const.b64 %e0, [%g1];\n");
+  cases.add_with_variables("cvta.to.param.u64", at + "cvta.param.u64 %g0, %param;\ncvta.to.param.u64 %g1, %g0;\n"
+                                                     "ld.param.b64 %e0, [%g1];\n");
+  cases.add_with_variables("isspacep.param", at + "cvta.param.u64 %g0, %param;\nisspacep.param %p, %g0;\n"
+                                                  "@%p or.b32 %d0, %d0, 1;\nisspacep.param %p, %in;\n"
+                                                  "@%p or.b32 %d0, %d0, 2;\n");
+  // Clusters of one block: the block's own memory.
+  cases.add("mapa.shared.u32", words +
+                                   ".reg .b32 %s, %m; cvt.u32.u64 %s, %shared;\n"
+                                   "mapa.shared::cluster.u32 %m, %s, 0;\nld.shared::cluster.b64 %e0, [%m];\n");
+  cases.add("mapa.shared.u64",
+            words + "mapa.shared::cluster.u64 %g0, %shared, 0;\nld.shared::cluster.b64 %e0, [%g0];\n");
   const std::string generic = words + "cvta.shared.u64 %shared, %shared;\ncvta.local.u64 %local, %local;\n";
   for (const char* space : {"shared", "local", "global"}) {
     const std::string row = "isspacep." + std::string(space);
