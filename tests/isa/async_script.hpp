@@ -8,11 +8,11 @@
 
 namespace moesaic::isa {
 
-/// Bytes of the `tile` of a script, and what its input holds: the tile's first contents, then as much data again for
+/// Bytes of the `tile` of a script, and what its input holds: the tile's first contents, then twice as much data for
 /// copies to read (at kDataBytes).
 inline constexpr std::size_t kTileBytes = 8192;
 inline constexpr std::size_t kDataBytes = kTileBytes;
-inline constexpr std::size_t kInputWords = 2 * kTileBytes / 4;
+inline constexpr std::size_t kInputWords = 3 * kTileBytes / 4;
 
 /// The body of a case about asynchronous operations of one warp. %tile and %bar (.b32) are shared addresses of
 /// kTileBytes, which hold the input's first words, and of eight mbarriers; %t is the thread, %one holds for thread 0;

@@ -32,7 +32,7 @@ constexpr unsigned kRowBytes[] = {48, 32, 64, 128};  // of the box, by swizzle
 
 /// A tensor of `rank` dimensions whose rows are one and a half boxes long, with gaps between rows, planes and so on.
 MapCase make_map(const Type& type, std::size_t rank, std::size_t swizzle) {
-  constexpr std::uint64_t kDims[] = {0, 6, 3, 2, 2};
+  constexpr std::uint64_t kDims[] = {0, 5, 3, 2, 2};
   constexpr std::uint32_t kBox[] = {0, 4, 2, 2, 1};
   MapCase map;
   map.type = type.type;
@@ -129,7 +129,7 @@ Case store_case(const std::string& name, const Type& type, MapCase map, std::siz
   map.over_output = true;
   map.offset_bytes = 256;
   AsyncScript s;
-  s.fill_output(2048);
+  s.fill_output(4096);
   s << "mov.b64 %d3, map0"
     << "cvta.param.u64 %d3, %d3";
   const auto starts = three_starts(rank, swizzle);
