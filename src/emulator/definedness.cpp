@@ -104,7 +104,8 @@ void Definedness::begin(Warp& warp, const Instruction& instruction, const Traits
     for (const Slot slot : traits.source_predicates) shadow.predicates[index(slot >> 1)] &= ~undefined;
     undefined = 0;
   }
-  any_undefined_ = undefined != 0;
+  // A shuffle may read from a lane that takes no part.
+  any_undefined_ = undefined != 0 || (traits.travel == Travel::shuffle && active != kAllLanes);
   if (any_undefined_) travel(warp, instruction, traits, shadow, active);
 }
 
