@@ -86,7 +86,7 @@ __device__ void misaligned_tensormap(const Params& p) {
     __syncwarp();
     ptx::fence_proxy_tensormap_release();
     if (lane() == 0) {
-      ptx::fence_proxy_tensormap_acquire(words);
+      ptx::fence_proxy_tensormap_acquire(words);  // caught: misaligned
       ptx::mbarrier_arrive_expect_tx(&full, kTileBytes);
       ptx::tensor_load_2d(tile, words, 0, 0, &full);  // caught: misaligned|invalid
     }

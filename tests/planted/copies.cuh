@@ -153,8 +153,8 @@ __device__ void too_few_bytes_expected(const Params& p) {
   open(&full, 1);
   if (threadIdx.x == 0) {
     ptx::mbarrier_arrive_expect_tx(&full, (kBug ? 1 : 2) * kTileBytes);
-    ptx::bulk_load(tiles[0], p.in, kTileBytes, &full);
-    ptx::bulk_load(tiles[1], p.in + kTileWords, kTileBytes, &full);
+    ptx::bulk_load(tiles[0], p.in, kTileBytes, &full);               // caught: invalid
+    ptx::bulk_load(tiles[1], p.in + kTileWords, kTileBytes, &full);  // caught: invalid
   }
   ptx::wait(&full, 0);
   p.out[place()] = tiles[0][threadIdx.x] + tiles[1][threadIdx.x];  // caught: race
@@ -168,11 +168,11 @@ __device__ void expected_after_arrival(const Params& p) {
   open(&full, kBug ? 1 : 2);
   if (threadIdx.x == 0) {
     ptx::mbarrier_arrive_expect_tx(&full, kTileBytes);
-    ptx::bulk_load(tiles[0], p.in, kTileBytes, &full);
+    ptx::bulk_load(tiles[0], p.in, kTileBytes, &full);  // caught sometimes: invalid
   }
   if (threadIdx.x == 32) {
     ptx::mbarrier_expect_tx(&full, kTileBytes);
-    ptx::bulk_load(tiles[1], p.in + kTileWords, kTileBytes, &full);
+    ptx::bulk_load(tiles[1], p.in + kTileWords, kTileBytes, &full);  // caught sometimes: invalid
     if (!kBug) ptx::mbarrier_arrive(&full);
   }
   ptx::wait(&full, 0);

@@ -94,7 +94,7 @@ __device__ void mbarrier_not_fenced(const Params& p) {
   __syncthreads();
   if (threadIdx.x == 32) {
     ptx::mbarrier_arrive_expect_tx(&full, kTileBytes);
-    ptx::bulk_load(tile, p.in, kTileBytes, &full);  // caught: proxy_race
+    ptx::bulk_load(tile, p.in, kTileBytes, &full);  // caught: mbarrier_use
   }
   ptx::wait(&full, 0);
   p.out[place()] = tile[threadIdx.x];
@@ -164,7 +164,7 @@ __device__ void exit_before_bulk_store(const Params& p) {
   ptx::fence_proxy_async();
   __syncthreads();
   if (threadIdx.x == 0) {
-    ptx::bulk_store(p.out, tile, kTileBytes);  // caught: race|unfinished_copy
+    ptx::bulk_store(p.out, tile, kTileBytes);  // caught: invalid
     ptx::bulk_commit();
     if (!kBug) ptx::bulk_wait_read<0>();
   }
