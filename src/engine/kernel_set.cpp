@@ -17,7 +17,7 @@ unsigned blocks(int count) {
 
 KernelSet::KernelSet(device::Gpu& gpu) : gpu_(gpu), module_(gpu.load(kernels::fat_binary().data())) {}
 
-std::span<const Config> KernelSet::variants() const {
+std::span<const Config> KernelSet::variants() {
   return kernels::kGemmVariants;
 }
 
@@ -72,7 +72,7 @@ void KernelSet::gemm(const Config& config, const GroupedGemm& gemm) {
 }
 
 void KernelSet::quantize(const RoutedTokens& routed, const device::Buffer& x, const device::Buffer& codes,
-                         const device::Buffer& scales) {
+                         const device::Buffer& scales, ScaleSource source) {
   if (routed.tokens == 0) return;
   const kernels::MoeQuantizeParams params{
       .x = x.as<const std::uint16_t>(),
@@ -81,12 +81,13 @@ void KernelSet::quantize(const RoutedTokens& routed, const device::Buffer& x, co
       .scales = scales.as<float>(),
       .hidden = routed.hidden,
       .top_k = routed.top_k,
+      .static_scales = source == ScaleSource::checkpoint ? 1 : 0,
   };
   gpu_.launch(gpu_.function(module_, kernels::kQuantize), {blocks(routed.tokens), kernels::kRowThreads, 0}, params);
 }
 
 void KernelSet::swiglu(int rows, int width, const device::Buffer& gate_up, const device::Buffer& h,
-                       const device::Buffer& codes, const device::Buffer& scales) {
+                       const device::Buffer& codes, const device::Buffer& scales, ScaleSource source) {
   if (rows == 0) return;
   const kernels::MoeSwigluParams params{
       .gate_up = gate_up.as<const float>(),
@@ -94,6 +95,7 @@ void KernelSet::swiglu(int rows, int width, const device::Buffer& gate_up, const
       .codes = codes.as<std::uint8_t>(),
       .scales = scales.as<float>(),
       .width = width,
+      .static_scales = source == ScaleSource::checkpoint ? 1 : 0,
   };
   const auto row_bytes = static_cast<unsigned>(width) * 2;
   CUfunction function = gpu_.function(module_, kernels::kSwiglu);

@@ -32,6 +32,12 @@ struct RoutedTokens {
   const device::Buffer* weight = nullptr;  ///< [T, top_k] f32
 };
 
+/// Where the scales of quantized rows come from.
+enum class ScaleSource {
+  dynamic,     ///< each row's largest magnitude: the kernel writes them
+  checkpoint,  ///< static: the kernel reads them
+};
+
 /// Every launch is asynchronous and in order; a launch over no rows or no tokens does nothing.
 class KernelSet {
  public:
@@ -39,15 +45,15 @@ class KernelSet {
   explicit KernelSet(device::Gpu& gpu);
 
   /// The variants of the grouped GEMM that were compiled.
-  std::span<const Config> variants() const;
+  static std::span<const Config> variants();
 
   void gemm(const Config& config, const GroupedGemm& gemm);
-  /// x [T, hidden] bf16 -> codes [R, hidden], scales [R].
+  /// x [T, hidden] bf16 -> codes [R, hidden], scales [R]; with static scales these are read.
   void quantize(const RoutedTokens& routed, const device::Buffer& x, const device::Buffer& codes,
-                const device::Buffer& scales);
+                const device::Buffer& scales, ScaleSource source);
   /// gate_up [R, 2 * width] f32 -> codes [R, width], scales [R]; h [R, width] bf16 too when that buffer is not empty.
   void swiglu(int rows, int width, const device::Buffer& gate_up, const device::Buffer& h, const device::Buffer& codes,
-              const device::Buffer& scales);
+              const device::Buffer& scales, ScaleSource source);
   /// down [R, hidden] f32 -> out [T, hidden] f32.
   void combine(const RoutedTokens& routed, const device::Buffer& down, const device::Buffer& out);
 

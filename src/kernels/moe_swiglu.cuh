@@ -3,7 +3,8 @@
 #include "kernels/quantize_row.cuh"
 
 /// What stands between the two GEMMs, a row a block:
-///   h[r, i] = bf16(silu(gate_up[r, i]) * gate_up[r, width + i]),  codes[r, :] = e4m3(h[r, :] / s),  scales[r] = s
+///   h[r, i] = bf16(silu(gate_up[r, i]) * gate_up[r, width + i]),  codes[r, :] = e4m3(h[r, :] / s),  scales[r] = s, or
+///   s = scales[r]
 /// Dynamic shared memory: the row of h, width * 2 bytes, so that nothing is computed twice.
 namespace moesaic::kernels {
 
@@ -55,13 +56,13 @@ __device__ inline void moe_swiglu(const MoeSwigluParams& p) {
     if (p.h != nullptr) reinterpret_cast<std::uint32_t*>(p.h + row * p.width)[i] = pair;
     largest = fmaxf(largest, fmaxf(fabsf(low_bf16(pair)), fabsf(high_bf16(pair))));
   }
-  const float scale = scale_of(block_max(largest));  // its barrier also makes h_row visible to the block
+  const float dynamic = scale_of(block_max(largest));  // its barrier also makes h_row visible to the block
 
   auto* codes = reinterpret_cast<uint2*>(p.codes + row * p.width);
   for (int i = static_cast<int>(threadIdx.x); i < p.width / kVector; i += kRowThreads) {
-    codes[i] = quantize8(h_row[i], scale);
+    codes[i] = p.static_scales != 0 ? quantize8_static(h_row[i], p.scales[row]) : quantize8(h_row[i], dynamic);
   }
-  if (threadIdx.x == 0) p.scales[row] = scale;
+  if (p.static_scales == 0 && threadIdx.x == 0) p.scales[row] = dynamic;
 }
 
 }  // namespace moesaic::kernels

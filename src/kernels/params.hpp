@@ -23,17 +23,19 @@ struct MoeQuantizeParams {
   const std::uint16_t* x;   ///< [T, hidden] bf16
   const std::int32_t* row;  ///< [T, top_k]: the rows that take token t
   std::uint8_t* codes;      ///< [R, hidden] e4m3
-  float* scales;            ///< [R]
+  float* scales;            ///< [R]: written, or read when they are static
   std::int32_t hidden;      ///< a multiple of 8
   std::int32_t top_k;
+  std::int32_t static_scales;  ///< not 0: the scales come from the checkpoint
 };
 
 struct MoeSwigluParams {
-  const float* gate_up;  ///< [R, 2 * width], gate first
-  std::uint16_t* h;      ///< [R, width] bf16, or null when nobody asks
-  std::uint8_t* codes;   ///< [R, width] e4m3
-  float* scales;         ///< [R]
-  std::int32_t width;    ///< a multiple of 8
+  const float* gate_up;        ///< [R, 2 * width], gate first
+  std::uint16_t* h;            ///< [R, width] bf16, or null when nobody asks
+  std::uint8_t* codes;         ///< [R, width] e4m3
+  float* scales;               ///< [R]: written, or read when they are static
+  std::int32_t width;          ///< a multiple of 8
+  std::int32_t static_scales;  ///< not 0: the scales come from the checkpoint
 };
 
 struct MoeCombineParams {

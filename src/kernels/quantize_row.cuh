@@ -5,9 +5,10 @@
 #include "spec/config.hpp"
 #include "spec/formats.hpp"
 
-/// Dynamic per-token FP8 quantization of a row, shared by the kernels that quantize: scale = max(largest / 448, floor),
-/// code = e4m3(value / scale), both divisions rounded to nearest. The arithmetic, the floor and so the code of an
-/// all-zero row are vLLM's: dynamic_per_token_scaled_fp8_quant in csrc.
+/// FP8 quantization of a row, shared by the kernels that quantize, as vLLM's csrc has it.
+///   dynamic: scale = max(largest / 448, floor), code = e4m3(value / scale)     dynamic_per_token_scaled_fp8_quant
+///   static:  code = e4m3(value * (1 / scale)), saturating                     static_scaled_fp8_quant
+/// Divisions and the product are rounded to nearest; the floor gives an all-zero row its code.
 namespace moesaic::kernels {
 
 inline constexpr float kScaleFloor = 1.0F / (kE4m3Max * 512.0F);
@@ -42,6 +43,15 @@ __device__ inline float high_bf16(std::uint32_t pair) {
 __device__ inline uint2 quantize8(uint4 v, float scale) {
   const auto pair = [scale](std::uint32_t w) -> std::uint32_t {
     return ptx::cvt_e4m3x2(__fdiv_rn(low_bf16(w), scale), __fdiv_rn(high_bf16(w), scale));
+  };
+  return uint2{pair(v.x) | pair(v.y) << 16, pair(v.z) | pair(v.w) << 16};
+}
+
+/// The same with a static scale.
+__device__ inline uint2 quantize8_static(uint4 v, float scale) {
+  const float inverse = __fdiv_rn(1.0F, scale);
+  const auto pair = [inverse](std::uint32_t w) -> std::uint32_t {
+    return ptx::cvt_e4m3x2(__fmul_rn(low_bf16(w), inverse), __fmul_rn(high_bf16(w), inverse));
   };
   return uint2{pair(v.x) | pair(v.y) << 16, pair(v.z) | pair(v.w) << 16};
 }
