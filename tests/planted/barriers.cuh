@@ -64,9 +64,9 @@ __device__ void both_wait_first(const Params& p) {
 template <bool kBug>
 __device__ void mbarrier_not_yet_made(const Params& p) {
   __shared__ u64 ready;
-  if (threadIdx.x == 0) ptx::mbarrier_init(&ready, 64);  // caught: mbarrier_use|invalid
+  if (threadIdx.x == 0) ptx::mbarrier_init(&ready, 64);  // caught: race|invalid
   if (!kBug) __syncthreads();
-  ptx::mbarrier_arrive(&ready);  // caught: mbarrier_use|invalid
+  ptx::mbarrier_arrive(&ready);  // caught: race|invalid
   ptx::wait(&ready, 0);
   p.out[place()] = 1;
 }
@@ -81,7 +81,7 @@ __device__ void mbarrier_made_twice(const Params& p) {
   __syncthreads();
   if (threadIdx.x == 0) {
     if (!kBug) ptx::mbarrier_inval(&ready);
-    ptx::mbarrier_init(&ready, 32);  // caught: mbarrier_use
+    ptx::mbarrier_init(&ready, 32);  // caught: mbarrier_overwritten
   }
   __syncthreads();
   if (warp() == 0) ptx::mbarrier_arrive(&ready);
@@ -99,7 +99,7 @@ __device__ void mbarrier_overwritten(const Params& p) {
   __shared__ Stage stage;
   open(&stage.ready, 64);
   const u32 end = p.zeros[0] + (kBug ? 66 : 64);
-  for (u32 i = threadIdx.x; i < end; i += blockDim.x) stage.row[i] = 0;  // caught: mbarrier_use
+  for (u32 i = threadIdx.x; i < end; i += blockDim.x) stage.row[i] = 0;  // caught: mbarrier_overwritten
   ptx::mbarrier_arrive(&stage.ready);
   ptx::wait(&stage.ready, 0);
   p.out[place()] = stage.row[63 - threadIdx.x];

@@ -94,7 +94,7 @@ __device__ void mbarrier_not_fenced(const Params& p) {
   __syncthreads();
   if (threadIdx.x == 32) {
     ptx::mbarrier_arrive_expect_tx(&full, kTileBytes);
-    ptx::bulk_load(tile, p.in, kTileBytes, &full);  // caught: mbarrier_use
+    ptx::bulk_load(tile, p.in, kTileBytes, &full);  // caught: proxy_race
   }
   ptx::wait(&full, 0);
   p.out[place()] = tile[threadIdx.x];
