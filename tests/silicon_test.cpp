@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "device/place.hpp"
+#include "isa/isa_fixture.hpp"
 #include "reference/tensor_core.hpp"
 #include "silicon/operands.hpp"
 #include "silicon/silicon_probe.hpp"
@@ -64,6 +65,45 @@ TEST(Silicon, EmulatedDriverRefusesTheSameCalls) {
   std::string lines;
   for (const std::string& line : run_wrong_calls(emulated_h200(1))) lines += line + "\n";
   EXPECT_EQ(lines, read_file("wrong_calls.txt"));
+}
+
+/// What differs between an answer and its record; empty when nothing does.
+std::string difference(const isa::Record& record, const isa::Case& of, const isa::Part& part,
+                       const std::uint32_t* words) {
+  if (record.fingerprint != isa::fingerprint(of, part)) return "the case has changed since it was recorded";
+  const std::vector<std::uint64_t> hashes = isa::hashes_of(words, part.words);
+  if (record.hashes.size() != hashes.size()) return "the record has another size";
+  std::string text;
+  for (std::size_t i = 0; i < hashes.size(); ++i) {
+    if (hashes[i] != record.hashes[i]) text += " " + std::to_string(i * isa::kWordsOfHash);
+  }
+  return text.empty() ? text : "other words than silicon's, among the 64 from each of" + text;
+}
+
+/// All cases of a family on an emulated H200.
+void expect_as_recorded(const isa::Family& family) {
+  const auto path =
+      std::filesystem::path(MOESAIC_SOURCE_DIR) / "tests/fixtures/silicon" / ("isa_" + family.name + ".bin");
+  const isa::Records records = isa::read_records(path);
+  const std::vector<isa::Case> cases = family.cases();
+  std::size_t parts = 0;
+  for (const isa::Answer& answer : isa::run_cases(emulated_h200(1), "sm_90a", cases)) {
+    EXPECT_EQ(answer.error, "") << answer.of->name << " (" << answer.of->parts.front().name << ")";
+    if (!answer.error.empty()) continue;
+    const std::uint32_t* words = answer.words.data();
+    for (const isa::Part& part : answer.of->parts) {
+      const auto record = records.find(part.name);
+      ++parts;
+      EXPECT_NE(record, records.end()) << part.name << " was not recorded";
+      if (record != records.end()) EXPECT_EQ(difference(record->second, *answer.of, part, words), "") << part.name;
+      words += part.words;
+    }
+  }
+  EXPECT_EQ(parts, records.size()) << family.name << ": there are records of no case";
+}
+
+TEST(Silicon, EveryInstructionGivesTheSameBits) {
+  for (const isa::Family& family : isa::families()) expect_as_recorded(family);
 }
 
 /// The words of case `i` as values of another type.

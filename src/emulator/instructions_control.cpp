@@ -36,6 +36,8 @@ void add_control_rows(InstructionTable& table) {
   table.add("bra", "l", Class::control, branch);
   table.add("exit", "", Class::control, leave);
   add_call_rows(table);
+  // What they do is end the launch, pass time, or order what is ordered here anyway.
+  const InstructionTable::Section unseen(table, Target::any, Proof::unproven);
   table.add("trap", "", Class::control, trap);
   table.add("brkpt", "", Class::control, stop_at_breakpoint);
   table.add("nanosleep.u32", "s", Class::control, pause);

@@ -188,6 +188,8 @@ const std::vector<MatrixForm>& matrix_forms() {
 void add_matrix_rows(InstructionTable& table) {
   for (std::size_t i = 0; i < matrix_forms().size(); ++i) {
     const MatrixForm& form = matrix_forms()[i];
+    const InstructionTable::Section section(table, form.only_sm120 ? Target::sm_120f : Target::any,
+                                            form.only_sm120 ? Proof::independent : Proof::silicon);
     const std::string count = std::to_string(form.registers);
     const std::string operands = form.stores ? "a S" + count : "D" + count + " a";
     for (const auto& [space, where] : {std::pair{"", Space::generic}, std::pair{".shared", Space::shared}}) {

@@ -211,6 +211,8 @@ Flow mma(Warp& warp, const Instruction& instruction, Lanes active) {
 void add_mma_rows(InstructionTable& table) {
   const std::vector<MmaForm>& forms = mma_forms();
   for (std::size_t i = 0; i < forms.size(); ++i) {
+    const InstructionTable::Section section(table, forms[i].only_sm120 ? Target::sm_120f : Target::any,
+                                            forms[i].only_sm120 ? Proof::model : Proof::silicon);
     const Handler run = forms[i].register_bytes() == 8 ? mma<std::uint64_t> : mma<std::uint32_t>;
     for (const std::string& operands : forms[i].operands()) {
       table.add(forms[i].name, operands, Class::matrix, run, {}, static_cast<std::uint16_t>(i));

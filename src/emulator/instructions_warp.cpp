@@ -203,7 +203,6 @@ void add_warp_rows(InstructionTable& table) {
   add_row("vote.sync.any.pred", "p q s", vote<Vote::any>);
   add_row("vote.sync.uni.pred", "p q s", vote<Vote::uni>);
   add_row("vote.sync.ballot.b32", "d q s", ballot);
-  add_row("activemask.b32", "d", active_mask);
   add_row("elect.sync", "d| s", elect);
   add_row("redux.sync.add.(u32|s32)", "d s s", redux<std::uint32_t, add>);
   add_row("redux.sync.min.u32", "d s s", redux<std::uint32_t, minimum<std::uint32_t>>);
@@ -218,6 +217,8 @@ void add_warp_rows(InstructionTable& table) {
   add_row("match.all.sync.b32", "d| s s", match_all<std::uint32_t>);
   add_row("match.all.sync.b64", "d| s s", match_all<std::uint64_t>);
   add_row("bar.warp.sync", "s", warp_barrier);
+  const InstructionTable::Section scheduling(table, Target::any, Proof::unproven);
+  add_row("activemask.b32", "d", active_mask);
 }
 
 }  // namespace moesaic::emulator

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <optional>
@@ -35,14 +36,14 @@ std::optional<Small> small_of(std::string_view type) {
 unsigned nearest(const Small& format, float value, bool relu) {
   if (std::isnan(value)) return format.largest();
   if (relu && std::signbit(value)) return 0;
-  const double size = std::fabs(static_cast<double>(value));
+  // Far beyond the largest number all are as far away.
+  const double size = std::min(std::fabs(static_cast<double>(value)), 2 * format.value(format.largest()));
   unsigned best = 0;
   for (unsigned code = 1; code <= format.largest(); ++code) {
     const double here = std::fabs(format.value(code) - size);
     const double there = std::fabs(format.value(best) - size);
     if (here < there || (here == there && code % 2 == 0)) best = code;
   }
-  if (std::isinf(value)) best = format.largest();
   return best | (std::signbit(value) ? format.largest() + 1 : 0);
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <functional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -18,8 +17,12 @@ struct RowProof {
 /// All of them.
 const std::vector<RowProof>& row_proofs();
 
-/// Rows whose result depends on time or on scheduling, or of which nothing can be seen: the only ones without a proof.
-const std::set<std::string>& exempt_rows();
+/// Names, or first words of names, of rows whose result depends on time or on scheduling, or of which nothing can be
+/// seen in a result: the only ones without a proof.
+const std::vector<std::string>& exempt_names();
+
+/// Whether a row is among them.
+bool is_exempt(const std::string& row);
 
 // The proofs of a group of rows, each in a file of its own.
 std::vector<RowProof> wide_vector_proofs();  ///< ld and st of 256 bits
