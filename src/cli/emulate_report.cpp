@@ -3,8 +3,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <sstream>
+#include <utility>
 
 namespace moesaic::cli {
 namespace {
@@ -16,6 +20,16 @@ using emulator::Statistics;
 /// In the order of emulator::Class.
 constexpr std::array<std::string_view, emulator::kClasses> kClassNames{
     "integer", "floating", "conversion", "move", "control", "memory", "warp", "barrier", "copy", "matrix"};
+
+/// Bytes that were moved in one way.
+struct Space {
+  const char* name;
+  emulator::Traffic::Bytes emulator::Traffic::*bytes;
+};
+constexpr std::array kSpaces{Space{"global", &emulator::Traffic::global}, Space{"shared", &emulator::Traffic::shared},
+                             Space{"local", &emulator::Traffic::local},
+                             Space{"copied_global", &emulator::Traffic::copied_global},
+                             Space{"copied_shared", &emulator::Traffic::copied_shared}};
 
 std::string extent(const emulator::Extent& e) {
   return fmt::format("{}x{}x{}", e.x, e.y, e.z);
@@ -68,7 +82,15 @@ Json findings_json(const std::vector<Finding>& findings) {
 }
 
 Json statistics_json(const Statistics& statistics) {
-  Json json = {{"mma", statistics.mma}, {"copied_bytes", statistics.copied_bytes}};
+  Json json = {{"mma", statistics.mma}, {"mma_forms", statistics.mma_forms}, {"copied_bytes", statistics.copied_bytes}};
+  for (const Space& space : kSpaces) {
+    const emulator::Traffic::Bytes& bytes = statistics.traffic.*space.bytes;
+    json["bytes"][space.name] = {{"read", bytes.read}, {"written", bytes.written}};
+  }
+  json["shared_wavefronts"] = Json::array();
+  for (const auto& [line, wavefronts] : statistics.wavefronts) {
+    json["shared_wavefronts"].push_back({{"line", line}, {"needed", wavefronts.needed}, {"taken", wavefronts.taken}});
+  }
   for (std::size_t i = 0; i < kClassNames.size(); ++i) {
     json["warp_instructions"][kClassNames[i]] = statistics.warp_instructions[i];
     json["lane_instructions"][kClassNames[i]] = statistics.lane_instructions[i];
@@ -76,14 +98,56 @@ Json statistics_json(const Statistics& statistics) {
   return json;
 }
 
-std::string statistics_text(const Statistics& statistics) {
-  std::string text = fmt::format("{} by warps, {} by lanes\n", total(statistics.warp_instructions),
-                                 total(statistics.lane_instructions));
+constexpr std::size_t kConflictsShown = 5;
+
+/// The lines of PTX that lost most to bank conflicts.
+std::string conflicts_text(const Statistics& statistics) {
+  using Entry = std::pair<std::uint32_t, emulator::Wavefronts>;
+  std::vector<Entry> worst;
+  for (const auto& [line, wavefronts] : statistics.wavefronts) {
+    if (wavefronts.taken > wavefronts.needed) worst.emplace_back(line, wavefronts);
+  }
+  const auto lost = [](const Entry& entry) { return entry.second.taken - entry.second.needed; };
+  std::ranges::stable_sort(worst, std::greater{}, lost);
+  std::string text;
+  for (std::size_t i = 0; i < std::min(worst.size(), kConflictsShown); ++i) {
+    text += fmt::format("PTX line {}: {} wavefronts of shared memory where {} are needed\n", worst[i].first,
+                        worst[i].second.taken, worst[i].second.needed);
+  }
+  if (worst.size() > kConflictsShown)
+    text += fmt::format("{} more lines; --json has all\n", worst.size() - kConflictsShown);
+  return text;
+}
+
+std::string statistics_text(const Statistics& statistics, const std::string& bold, const std::string& plain) {
+  std::string text;
+  const auto section = [&](std::string_view label, const std::string& lines) {
+    std::istringstream stream(lines);
+    bool first = true;
+    for (std::string line; std::getline(stream, line); first = false) {
+      text += fmt::format("{}{:<10}{} {}\n", bold, first ? label : "", plain, line);
+    }
+  };
+  std::string executed = fmt::format("{} instructions by warps, {} by lanes\n", total(statistics.warp_instructions),
+                                     total(statistics.lane_instructions));
   for (std::size_t i = 0; i < kClassNames.size(); ++i) {
     if (statistics.warp_instructions[i] == 0) continue;
-    text += fmt::format("           {:<10} {:>12} {:>14}\n", kClassNames[i], statistics.warp_instructions[i],
-                        statistics.lane_instructions[i]);
+    executed += fmt::format("{:<10} {:>12} {:>14}\n", kClassNames[i], statistics.warp_instructions[i],
+                            statistics.lane_instructions[i]);
   }
+  section("executed", executed);
+  std::string moved;
+  for (const Space& space : kSpaces) {
+    const emulator::Traffic::Bytes& bytes = statistics.traffic.*space.bytes;
+    if (bytes.read == 0 && bytes.written == 0) continue;
+    moved += fmt::format("{:<13} {:>12} read {:>12} written\n", space.name, bytes.read, bytes.written);
+  }
+  section("bytes", moved);
+  std::string multiplies;
+  for (const auto& [form, count] : statistics.mma_forms) multiplies += fmt::format("{:>8} {}\n", count, form);
+  section("mma", multiplies);
+  section("conflicts", conflicts_text(statistics));
+  section("time", "not shown: an emulated card says nothing about the speed of a real one");
   return text;
 }
 
@@ -108,15 +172,7 @@ std::string as_text(const EmulateReport& report, bool colour) {
   if (!report.clean()) {
     line("again", fmt::format("--seed {} --host-threads 1 gives this report again", report.seed));
   }
-  if (report.statistics) {
-    line("executed", statistics_text(*report.statistics));
-    text.pop_back();
-    if (report.statistics->mma != 0) line("mma", fmt::format("{}", report.statistics->mma));
-    if (report.statistics->copied_bytes != 0) {
-      line("copies", fmt::format("{} bytes by asynchronous copies", report.statistics->copied_bytes));
-    }
-    line("time", "not shown: an emulated card says nothing about the speed of a real one");
-  }
+  if (report.statistics) text += statistics_text(*report.statistics, bold, plain);
   for (const EmulateReport::Printed& printed : report.printed) {
     const bool all = printed.values.size() == printed.count;
     line("buffer " + std::to_string(printed.buffer),
