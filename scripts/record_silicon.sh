@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Remakes tests/fixtures/silicon on a machine with an H200 (gpu:0): what the card answers to single instructions and wrong
-# calls (silicon_record) and the digests of whole layers (layer_probe). CI holds the emulated H200 to these files.
+# calls, and to every form of its instruction set (silicon_record), and the digests of whole layers (layer_probe). CI holds
+# the emulated H200 to these files.
 #   scripts/record_silicon.sh build [FOLDER]    builds both programs so that they run on another Linux machine too
-#   scripts/record_silicon.sh record [FOLDER]   runs them from FOLDER and writes the fixtures
+#   scripts/record_silicon.sh record [FOLDER [DIFFERENCES]]   runs them from FOLDER and writes the fixtures, and into the
+#                                               file DIFFERENCES what an emulated H200 answers otherwise
 # FOLDER is build/portable/tests unless given: the second step needs it and this script's checkout, nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,12 +17,12 @@ case ${1:-} in
     cmake --build build/portable --target silicon_record layer_probe
     ;;
   record)
-    "$folder/silicon_record" gpu:0 $fixtures
+    "$folder/silicon_record" gpu:0 $fixtures "${@:3}"
     "$folder/layer_probe" gpu:0 >$fixtures/layers.json.partial
     mv $fixtures/layers.json.partial $fixtures/layers.json
     ;;
   *)
-    sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac
