@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 #include "emulator_bench.hpp"
@@ -217,6 +218,37 @@ TEST(Registers, MoveBetweenWarpsThroughThePool) {
   EXPECT_NE(fault(moving(40, 104)).find("not more"), std::string::npos);
   EXPECT_NE(fault(moving(176, 232)).find("not fewer"), std::string::npos);
   EXPECT_NE(fault(moving(20, 232)).find("multiples of 8 from 24 to 256"), std::string::npos);
+}
+
+TEST(Grids, RunningBlocksTakeTheWorkOfThoseThatHaveNotStarted) {
+  // Each block counts its own coordinate, and those of the blocks that it cancels, until it gets none.
+  const std::string text = entry("k", R"(
+ .shared .align 16 .b128 answer; .shared .align 8 .b64 bar; .reg .b128 %a; .reg .b32 %x, %y, %z, %w, %phase;
+ mov.u32 %r3, bar; mov.u32 %r4, answer; mov.u32 %r5, %ctaid.y; mov.u32 %r6, %nctaid.x; mad.lo.u32 %r1, %r5, %r6, %r1;
+ mbarrier.init.shared.b64 [%r3], 1; fence.mbarrier_init.release.cluster; mov.u32 %phase, 0; mov.u32 %r9, 0;
+WORK: mul.wide.u32 %rd2, %r1, 4; add.s64 %rd2, %rd1, %rd2; red.global.add.u32 [%rd2], 1; add.u32 %r9, %r9, 1;
+ mbarrier.arrive.expect_tx.shared.b64 _, [%r3], 16; fence.proxy.async.shared::cta;
+ clusterlaunchcontrol.try_cancel.async.shared::cta.mbarrier::complete_tx::bytes.b128 [%r4], [%r3];
+WAIT: mbarrier.try_wait.parity.shared.b64 %p1, [%r3], %phase; @!%p1 bra WAIT;
+ ld.shared.b128 %a, [%r4]; xor.b32 %phase, %phase, 1;
+ clusterlaunchcontrol.query_cancel.is_canceled.pred.b128 %p2, %a; @!%p2 bra END;
+ clusterlaunchcontrol.query_cancel.get_first_ctaid.v4.b32.b128 {%x, %y, %z, _}, %a;
+ clusterlaunchcontrol.query_cancel.get_first_ctaid::y.b32.b128 %w, %a; setp.ne.u32 %p3, %w, %y; @%p3 trap;
+ mad.lo.u32 %r1, %y, %r6, %x; bra WORK;
+END: red.global.max.u32 [%rd1+240], %r9;)");
+  u32 most = 0;
+  for (u64 seed = 1; seed <= 20; ++seed) {
+    Grids grids(text, seed);
+    grids.bench.machine.launch(*grids.bench.module.find_kernel("k"),
+                               Launch{.grid = {7, 5},
+                                      .block = {1},
+                                      .dynamic_shared_bytes = 0,
+                                      .parameters = std::as_bytes(std::span(&grids.out, 1))});
+    const std::vector<u32> words = grids.words(61);
+    for (u32 block = 0; block < 35; ++block) EXPECT_EQ(words[block], 1U) << "seed " << seed << ", block " << block;
+    most = std::max(most, words[60]);
+  }
+  EXPECT_GT(most, 3U) << "blocks are really cancelled";
 }
 
 TEST(Lanes, MeetAtDifferentInstructionsOfOneKind) {

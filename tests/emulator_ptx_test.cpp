@@ -157,9 +157,32 @@ TEST(PtxParser, AnInstructionItDoesNotKnowOnlyStopsItsKernel) {
   }
 }
 
+TEST(PtxParser, ARegisterThatNoEmulatedCardHasOnlyStopsItsKernel) {
+  Machine machine(options());
+  const Module& module = machine.load(std::string(kHeader) +
+                                      ".entry good() { .reg .b32 %pm9; mov.u32 %pm9, 3; ret; }\n"
+                                      ".entry bad() { .reg .b32 %r; mov.u32 %r, %envreg3; }\n");
+  EXPECT_NO_THROW(machine.launch(*module.find_kernel("good"), Launch{}));
+  try {
+    machine.launch(*module.find_kernel("bad"), Launch{});
+    FAIL() << "it ran";
+  } catch (const Fault& fault) {
+    EXPECT_EQ(fault.kind, Fault::Kind::unsupported);
+    EXPECT_NE(std::string(fault.what()).find("no %envreg3"), std::string::npos) << fault.what();
+  }
+}
+
 /// Every truncation and many damaged copies of a text either load or are SyntaxErrors.
 TEST(PtxParser, SurvivesDamagedText) {
-  const std::string good = std::string(kHeader) + R"(.global .align 4 .b32 g[3] = {1, 2};
+  const std::string good = std::string(kHeader) + R"(.global .align 4 .b32 g[3] = {1, (2 << 3) - 5 ? 4 : 5};
+.func (.param .b32 r) f(.param .align 4 .b8 x[8], .reg .u32 %n) { .reg .b32 %r<3>; ld.param.u32 %r1, [x+4];
+ add.u32 %r1, %r1, %n; st.param.b32 [r+0], %r1; ret; }
+.alias h, f;
+.global .u8 m[2] = {0xff(g), 0xff00(generic(g))};
+.entry j() { .reg .b32 %r<3>; .reg .b64 %rd<2>; .reg .v2 .b32 v; mov.u64 %rd1, f; mov.b32 v.x, v.y;
+ { .param .align 4 .b8 a[8]; .param .b32 b; call (b), h, (a, %r1); p: .callprototype (.param .b32 _) _ ();
+   call (b), %rd1, (a, 3), p; }
+ s: .branchtargets A, B; brx.idx %r1, s; A: ret; B: trap; }
 .visible .entry k(.param .align 8 .b8 p[16]) .maxntid 32 {
  .reg .pred %p<2>; .reg .b32 %r<4>; .reg .f32 %f<2>; .shared .b64 bar;
  ld.param.v2.u32 {%r1, %r2}, [p+8];

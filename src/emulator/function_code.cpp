@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "emulator/function_builder.hpp"
 
@@ -11,6 +12,14 @@ using ptx::Operand;
 using ptx::SyntaxError;
 
 namespace {
+
+/// Registers of the ISA that an emulated card does not have.
+bool is_missing_register(std::string_view name) {
+  static constexpr std::string_view kMissing[] = {"%envreg", "%pm", "%reserved_smem_", "%is_explicit_cluster",
+                                                  "%current_graph_exec"};
+  return std::any_of(std::begin(kMissing), std::end(kMissing),
+                     [&](std::string_view missing) { return name.starts_with(missing); });
+}
 
 bool is_parameter_space(std::string_view modifier) {
   return modifier == ".param" || modifier == ".param::func";
@@ -85,6 +94,11 @@ void FunctionBuilder::emit_resolved(const ptx::Instruction& source) {
   const std::vector<const Row*> rows = InstructionTable::get().find(name);
   if (rows.empty()) {
     emit_unsupported(source, "the emulator does not have this instruction");
+    return;
+  }
+  for (const Operand& operand : source.operands) {
+    if (!is_missing_register(operand.text) || names_.find(operand.text).meaning != nullptr) continue;
+    emit_unsupported(source, fmt::format("an emulated card has no {}", operand.text));
     return;
   }
   std::vector<Code> codes;

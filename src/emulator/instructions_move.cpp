@@ -71,6 +71,11 @@ std::uint64_t same(std::uint64_t address) {
   return address;
 }
 
+/// The rank in its cluster of the block that owns an address of shared memory: clusters have one block.
+std::uint32_t first_rank(std::uint64_t) {
+  return 0;
+}
+
 template <std::uint64_t kWindow>
 Flow in_window(Warp& warp, const Instruction& instruction, Lanes active) {
   const std::uint64_t* address = warp.in(instruction.operands[1]);
@@ -131,7 +136,8 @@ void add_move_rows(InstructionTable& table) {
   table.add("cvta.(global|const).u64", "d s", Class::move, lanewise<same>);
   table.add("cvta.to.(global|const).u64", "d s", Class::move, lanewise<same>);
   table.add("isspacep.global", "p s", Class::move, in_no_window);
-  table.add("mapa.shared.(u32|u64)", "d s s", Class::move, move);
+  table.add("mapa.(shared.u32|shared.u64|u64)", "d s s", Class::move, move);
+  table.add("getctarank.(shared.u32|shared.u64|u64)", "d s", Class::move, lanewise<first_rank>);
   const InstructionTable::Section time(table, Target::any, Proof::unproven);
   table.add("mov.(u32|b32|u64|b64).(%clock|%clock64|%globaltimer|%globaltimer_lo)", "d n", Class::move, read_clock<0>);
   table.add("mov.(u32|b32).(%clock_hi|%globaltimer_hi)", "d n", Class::move, read_clock<32>);

@@ -96,7 +96,7 @@ std::uint32_t Warp::run_fragment(std::size_t chosen, std::uint32_t steps) {
     if (observer_ != nullptr) observer_->begin(*this, instruction, fragment.lanes, active);
     Flow flow = active != 0 ? instruction.run(*this, instruction, active) : Flow::next;
     if (observer_ != nullptr && flow != Flow::wait) observer_->end(*this, instruction, active);
-    if (std::exchange(fragment.finished, false)) flow = Flow::next;
+    if (flow == Flow::wait && std::exchange(fragment.finished, false)) flow = Flow::next;
     if (flow == Flow::next) {
       if (++fragment.pc >= limit) {
         replace(chosen);

@@ -61,6 +61,15 @@ std::vector<Case> control_cases() {
                    "A: mov.b32 %d0, 11; bra END;\nB: mov.b32 %d0, 22; bra END;\nC: mov.b32 %d0, 33;\nEND:\n"));
   cases.push_back(
       control_case("call", {"call", "ret"}, "and.b32 %a0, %a0, 0xffff;\n" + call_of("control_digits"), kFunctions));
+  // The only block of its cluster has rank 0, and an address mapped to that rank is the same word.
+  cases.push_back(control_case("ranks",
+                               {"getctarank.shared.u32", "getctarank.shared.u64", "getctarank.u64", "mapa.u64"},
+                               ".shared .align 8 .b8 cells[256]; .reg .b32 %s, %t, %u, %v; .reg .b64 %l, %g, %h;\n"
+                               "mov.u32 %s, cells; mad.lo.u32 %s, %thread, 4, %s; st.shared.b32 [%s], %a0;\n"
+                               "cvt.u64.u32 %l, %s; cvta.shared.u64 %g, %l;\n"
+                               "getctarank.shared::cluster.u32 %t, %s; getctarank.shared::cluster.u64 %u, %l;\n"
+                               "getctarank.u64 %v, %g; mapa.u64 %h, %g, %v; ld.b32 %d0, [%h];\n"
+                               "add.u32 %d0, %d0, %t; add.u32 %d0, %d0, %u; add.u32 %d0, %d0, %v;\n"));
   std::string by_address = kFunctions;
   for (std::size_t at = 0; (at = by_address.find("control_", at)) != std::string::npos; at += 11) {
     by_address.replace(at, 8, "control2_");
