@@ -36,26 +36,18 @@ void add_control_rows(InstructionTable& table) {
   table.add("bra", "l", Class::control, branch);
   table.add("exit", "", Class::control, leave);
   add_call_rows(table);
-<<<<<<< HEAD
-  add_grid_rows(table);
-  add_launch_control_rows(table);
-=======
   // What they do is end the launch, pass time, or order what is ordered here anyway.
   const InstructionTable::Section unseen(table, Target::any, Proof::unproven);
   table.add("trap", "", Class::control, trap);
   table.add("brkpt", "", Class::control, stop_at_breakpoint);
   table.add("nanosleep.u32", "s", Class::control, pause);
->>>>>>> origin/main
   table.add("(fence|membar)", "", Class::control, fence);
   table.add("membar.gl", "", Class::control, fence);
   // Stores reach memory at once and copies read it when they happen, so these order nothing more.
   table.add("fence.proxy.(alias|async|async.global|tensormap|async::generic)", "", Class::control, fence);
   table.add("fence.mbarrier_init", "", Class::control, fence);
-  // These end the kernel, or pass time.
-  const InstructionTable::Section section(table, Target::any, Proof::unproven);
-  table.add("trap", "", Class::control, trap);
-  table.add("brkpt", "", Class::control, stop_at_breakpoint);
-  table.add("nanosleep.u32", "s", Class::control, pause);
+  add_grid_rows(table);
+  add_launch_control_rows(table);
 }
 
 }  // namespace moesaic::emulator

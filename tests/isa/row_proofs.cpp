@@ -15,31 +15,8 @@ const std::vector<RowProof>& row_proofs() {
   return all;
 }
 
-<<<<<<< HEAD
-const std::set<std::string>& exempt_rows() {
-  static const std::set<std::string> rows{
-      // They end the kernel: nothing of them is in memory.
-      "trap",
-      "brkpt",
-      // What they do depends on the order in which warps, blocks and grids run (see emulator_grid_test.cpp).
-      "nanosleep.u32",
-      "griddepcontrol.wait",
-      "griddepcontrol.launch_dependents",
-      "setmaxnreg.inc.sync.aligned.u32",
-      "setmaxnreg.dec.sync.aligned.u32",
-      "clusterlaunchcontrol.try_cancel.async.mbarrier::complete_tx::bytes.b128",
-      "clusterlaunchcontrol.try_cancel.async.mbarrier::complete_tx::bytes.multicast::cluster::all.b128",
-      "clusterlaunchcontrol.try_cancel.async.shared.mbarrier::complete_tx::bytes.b128",
-      "clusterlaunchcontrol.try_cancel.async.shared.mbarrier::complete_tx::bytes.multicast::cluster::all.b128",
-      "clusterlaunchcontrol.query_cancel.is_canceled.pred.b128",
-      "clusterlaunchcontrol.query_cancel.get_first_ctaid.v4.b32.b128",
-      "clusterlaunchcontrol.query_cancel.get_first_ctaid::x.b32.b128",
-      "clusterlaunchcontrol.query_cancel.get_first_ctaid::y.b32.b128",
-      "clusterlaunchcontrol.query_cancel.get_first_ctaid::z.b32.b128",
-=======
 const std::vector<std::string>& exempt_names() {
   static const std::vector<std::string> names{
->>>>>>> origin/main
       // Time.
       "mov.u32.%clock",
       "mov.u32.%clock64",
