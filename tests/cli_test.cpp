@@ -49,7 +49,7 @@ class Cli : public ::testing::Test {
 };
 
 TEST_F(Cli, HelpIsThereForEveryVerb) {
-  for (const std::string verb : {"", "synth ", "run "}) {
+  for (const std::string verb : {"", "synth ", "inspect ", "run "}) {
     const Result help = moesaic(verb + "--help");
     EXPECT_EQ(help.exit_code, 0);
     EXPECT_TRUE(mentions(help.out, {"Examples:\n  moesaic ", "Exit codes:", "  3  the device"})) << verb;
@@ -64,7 +64,7 @@ TEST_F(Cli, SynthThenRunWithACheck) {
   EXPECT_TRUE(mentions(run.out, {"Qwen3-MoE", "4 experts, 2 for each token, hidden 64", "FP8 dynamic", "device   cpu",
                                  "passed: every stage", "next     moesaic run"}));
   EXPECT_EQ(run.out.find('\x1b'), std::string::npos) << "no colour in a file";
-  EXPECT_EQ(run.error, "");
+  EXPECT_TRUE(mentions(run.error, {"loading model.layers.0.mlp: ", "MB to read, at most ", "MB of memory"}));
 }
 
 TEST_F(Cli, JsonIsOneObject) {
@@ -126,7 +126,7 @@ TEST_F(Cli, BadInputIsTwoAndNamesWhatIsMeant) {
     EXPECT_TRUE(mentions(result.error, parts)) << arguments;
   };
   expect("", {"--help"});
-  expect("rnu " + path, {"no verb rnu", "synth, run", "did you mean run?"});
+  expect("rnu " + path, {"no verb rnu", "synth, inspect, run", "did you mean run?"});
   expect("run " + path + " --tokns 3", {"--tokns", "did you mean --tokens?"});
   expect("run " + path + " --device emulated:gb1", {"emulated:gb1:", "did you mean emulated:gb10?"});
   expect("run " + path + " --tokens -1", {"--tokens -1", "from 0 to"});
@@ -135,6 +135,9 @@ TEST_F(Cli, BadInputIsTwoAndNamesWhatIsMeant) {
   expect("run " + path + " --tokens " + (directory_ / "absent.npy").string(), {"absent.npy: no such file"});
   expect("run " + path + " --tokens " + (kFixture / "../qwen3-fp8-block/hidden.npy").string(),
          {"hidden.npy", "144 wide", "64"});
+  expect("run " + path + " --activations mxfp", {"--activations mxfp:", "did you mean mxfp8?"});
+  expect("run " + path + " --activations mxfp8", {"--activations mxfp8", "only MXFP4"});
+  expect("inspect " + (directory_ / "absent").string(), {"no such directory"});
   expect("run " + path + " --layer 1", {"layer 1 has no experts", "0"});
   expect("run " + (directory_ / "absent").string(), {"no such directory"});
   expect("run " + path + " --device cpu --out " + (directory_ / "absent/o.npy").string(),
@@ -142,6 +145,46 @@ TEST_F(Cli, BadInputIsTwoAndNamesWhatIsMeant) {
   expect("synth " + path, {"not empty", "--force"});
   expect("synth --model qwen3-30b " + path + "2", {"--model qwen3-30b", "did you mean qwen3-30b-a3b?"});
   expect("synth --hidden 40 " + path + "2", {"hidden 40", "multiple of 16"});
+}
+
+TEST_F(Cli, InspectSaysWhatIsThereAndWhereItRuns) {
+  const std::string path = model("--layers 3");
+  const Result text = moesaic("inspect " + path);
+  EXPECT_EQ(text.exit_code, 0) << text.error;
+  EXPECT_TRUE(mentions(text.out, {"Qwen3-MoE, 3 of 3 layers with experts", "4 experts, 2 for each token, hidden 64",
+                                  "softmax over all experts", "layers 0-2", "FP8 dynamic", "MB on disk", "cpu: yes",
+                                  "emulated:gb10, ", "next       moesaic run " + path}));
+  const Result result = moesaic("inspect --json " + path);
+  ASSERT_EQ(result.exit_code, 0) << result.error;
+  const Json json = Json::parse(result.out);
+  EXPECT_EQ(json["model"]["moe_layers"], (std::vector<int>{0, 1, 2}));
+  EXPECT_EQ(json["layers"].size(), 3U);
+  EXPECT_EQ(json["layers"][1]["gate_up"]["weights"], "fp8_channel");
+  EXPECT_EQ(json["layers"][1]["down"]["activations"], "fp8_token");
+  EXPECT_TRUE(json["layers"][1]["shared_down"].is_null());
+  EXPECT_GT(json["layers"][1]["peak_bytes"], json["layers"][1]["bytes"]);
+  EXPECT_TRUE(json["runs_on"][0]["why_not"].is_null());
+}
+
+TEST_F(Cli, InspectSaysWhyALayerDoesNotRunOnACard) {
+  const std::string path = (directory_ / "mxfp4").string();
+  ASSERT_EQ(moesaic("synth --model gpt-oss-20b --scheme mxfp4 --experts 4 --hidden 64 --width 64 " + path).exit_code,
+            0);
+  const Result result = moesaic("inspect --json " + path);
+  ASSERT_EQ(result.exit_code, 0) << result.error;
+  bool emulated = false;
+  for (const Json& place : Json::parse(result.out)["runs_on"]) {
+    if (place["place"] != "emulated:gb10") continue;
+    emulated = true;
+    EXPECT_TRUE(mentions(place["why_not"], {"MXFP4"}));
+  }
+  EXPECT_TRUE(emulated);
+  EXPECT_EQ(moesaic("run " + path + " --device emulated:gb10 --check").exit_code, 3);
+  for (const std::string inputs : {"", " --activations mxfp8"}) {
+    const Result run = moesaic("run " + path + " --device cpu --check" + inputs);
+    EXPECT_EQ(run.exit_code, 0) << run.error << run.out;
+    EXPECT_TRUE(mentions(run.out, {inputs.empty() ? "activations bf16" : "activations e4m3, a power of two per 32"}));
+  }
 }
 
 TEST_F(Cli, AMissingDeviceIsThree) {

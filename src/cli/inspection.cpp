@@ -163,10 +163,14 @@ std::string as_text(const Inspection& inspection, bool colour) {
     const int last = inspection.indices[run.last];
     line(first == last ? fmt::format("layer {}", first) : fmt::format("layers {}-{}", first, last), run.text);
   }
-  for (std::size_t i = 0; i < inspection.runs.size(); ++i) {
-    const Runs& runs = inspection.runs[i];
-    line(i == 0 ? "runs on" : "",
-         fmt::format("{}: {}", runs.place, runs.why_not.empty() ? "yes" : "no: " + runs.why_not));
+  for (std::size_t i = 0; i < inspection.runs.size();) {
+    const std::string_view label = i == 0 ? "runs on" : "";
+    const std::string& why_not = inspection.runs[i].why_not;
+    std::string names;  // of places that follow each other and have the same answer
+    for (; i < inspection.runs.size() && inspection.runs[i].why_not == why_not; ++i) {
+      names += (names.empty() ? "" : ", ") + inspection.runs[i].place;
+    }
+    line(label, fmt::format("{}: {}", names, why_not.empty() ? "yes" : "no: " + why_not));
   }
   for (std::size_t i = 0; i < inspection.next.size(); ++i) line(i == 0 ? "next" : "", inspection.next[i]);
   return text;

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# scripts/fuzz.sh [SECONDS [TARGET...]]: feeds each fuzz target (fuzz/TARGET_fuzz.cpp; all of them by default) for so
+# many seconds (60), from the seeds in fuzz/corpus/TARGET, under the address and undefined-behaviour sanitizers. Exits
+# with 1 when an input makes one crash, leak, hang or take 2 GB; that input then lies in build/fuzz/.
+# Needs clang++-14 with libFuzzer: the set "fuzz" of packages.txt.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=${1:-60}
+shift || true
+
+# The sources that a target is made of, beside its own.
+sources_of() {
+  case $1 in
+    checkpoint)
+      find src/checkpoint -name '*.cpp' ! -name 'synth*' ! -name 'models.cpp' ! -name 'npy.cpp' ;;
+    npy)
+      echo src/checkpoint/{json,npy,staging}.cpp ;;
+    ptx)
+      find src/emulator -name '*.cpp' ! -name 'driver*' ! -name 'fat_binary.cpp'
+      echo src/reference/tensor_core.cpp ;;
+    ptx)
+      find src/emulator src/reference/tensor_core.cpp -name '*.cpp' ! -name 'driver*' ! -name 'fat_binary.cpp' ;;
+    *)
+      echo "scripts/fuzz.sh: no target $1; those there are: $(all_targets)" >&2
+      exit 2 ;;
+  esac
+}
+
+all_targets() {
+  find fuzz -name '*_fuzz.cpp' -printf '%f\n' | sed 's/_fuzz\.cpp$//' | sort | tr '\n' ' '
+}
+
+out=build/fuzz
+flags=(-std=c++20 -O1 -g -Isrc -DFMT_HEADER_ONLY -ffp-contract=off -fsanitize=fuzzer-no-link,address,undefined
+       -fno-sanitize-recover=all -fno-omit-frame-pointer)
+compiler=(clang++-14)
+command -v ccache >/dev/null && compiler=(ccache clang++-14)
+
+# Compiles one source; its object's name says which.
+compile() {
+  local object="$out/objects/${1//\//_}.o"
+  "${compiler[@]}" "${flags[@]}" -c "$1" -o "$object"
+}
+
+build() {
+  local source objects=() pending=()
+  mkdir -p "$out/objects"
+  for source in "fuzz/$1_fuzz.cpp" $(sources_of "$1"); do
+    objects+=("$out/objects/${source//\//_}.o")
+    compile "$source" &
+    pending+=($!)
+    if [ ${#pending[@]} -ge "$(nproc)" ]; then
+      wait "${pending[0]}"
+      pending=("${pending[@]:1}")
+    fi
+  done
+  for source in "${pending[@]}"; do wait "$source"; done
+  clang++-14 -fsanitize=fuzzer,address,undefined "${objects[@]}" -lre2 -lpthread -o "$out/$1_fuzz"
+}
+
+# The corpus that grows stays in the build tree; the seeds are only read.
+run() {
+  mkdir -p "$out/corpus/$1" "fuzz/corpus/$1"
+  "$out/$1_fuzz" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
+    -artifact_prefix="$out/$1-" "$out/corpus/$1" "fuzz/corpus/$1" 2>"$out/$1.log" || {
+    tail -n 60 "$out/$1.log" >&2
+    echo "scripts/fuzz.sh: $1 failed; the input lies in $out/$1-*" >&2
+    return 1
+  }
+  grep -E 'number_of_executed_units|DONE' "$out/$1.log" | tail -n 2 | sed "s/^/$1: /"
+}
+
+targets=("$@")
+[ ${#targets[@]} != 0 ] || read -ra targets <<<"$(all_targets)"
+for target in "${targets[@]}"; do build "$target"; done
+for target in "${targets[@]}"; do run "$target"; done
