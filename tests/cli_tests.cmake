@@ -6,3 +6,4 @@ target_compile_definitions(emulate_test PRIVATE MOESAIC_PROGRAM="$<TARGET_FILE:m
 add_dependencies(emulate_test moesaic)
 moesaic_test(report_test moesaic_cli nlohmann_json::nlohmann_json)
 moesaic_test(models_verb_test moesaic_cli moesaic_checkpoint nlohmann_json::nlohmann_json)
+moesaic_test(bench_cpu_test moesaic_cli nlohmann_json::nlohmann_json)

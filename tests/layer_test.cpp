@@ -3,11 +3,14 @@
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <random>
 
 #include "engine/gpu.hpp"
 #include "layer_cases.hpp"
+#include "layer_kinds.hpp"
 #include "reference/layer.hpp"
 #include "spec/error.hpp"
 
@@ -30,6 +33,7 @@ std::unique_ptr<engine::Engine> make_engine(const Layer& layer, const std::strin
   if (place.kind == device::Place::Kind::cpu) return engine::make_cpu_engine(layer);
   place.seed = seed;
   place.sms = 3;
+  place.checks = "all";
   return engine::make_gpu_engine(layer, place, {variant});
 }
 
@@ -60,6 +64,29 @@ TEST_P(LayerTest, AgreesWithTheReferenceStageByStageAndEndToEnd) {
         EXPECT_EQ(trace.routing.first[3], 0);
         EXPECT_EQ(trace.routing.first[4], c.tokens);
       }
+    }
+  }
+}
+
+/// FP8 weights with FP8 inputs, dynamic and static scales: what Mixtral and Qwen3-MoE are published in.
+TEST_P(LayerTest, StaticAndDynamicInputScales) {
+  for (const InputScheme inputs : {InputScheme::fp8_token, InputScheme::fp8_static}) {
+    const std::uint64_t seed = std::random_device{}();
+    SCOPED_TRACE(fmt::format("{} seed {}", inputs == InputScheme::fp8_static ? "static" : "dynamic", seed));
+    Random random(seed);
+    Layer layer = random_layer(random, LayerKind{"fp8", {WeightScheme::fp8_channel, inputs}}, {6, 2, 128, 176});
+    layer.router.renormalize = inputs == InputScheme::fp8_static;
+    const Tokens tokens = random_tokens(random, 9, 128);
+    const Trace trace = make_engine(layer, GetParam(), 1)->run(tokens, engine::Keep::trace);
+    const reference::Judgement judgement = reference::judge(layer, tokens, trace);
+    EXPECT_TRUE(judgement.passed()) << judgement.text();
+    const auto interval = reference::layer_interval(layer, tokens, trace.routing);
+    EXPECT_TRUE(reference::judge_output(interval, trace.output).passed());
+    if (inputs == InputScheme::fp8_static) {
+      // Another expert's input scale is found.
+      Layer other = layer;
+      std::rotate(other.down.input_scales.begin(), other.down.input_scales.begin() + 1, other.down.input_scales.end());
+      EXPECT_FALSE(reference::judge(other, tokens, trace).passed());
     }
   }
 }
@@ -114,6 +141,16 @@ TEST_P(VariantTest, AForcedVariantThatIsNotThereIsAnError) {
 TEST_P(VariantTest, SizesThatNoVariantTakesAreRefusedAtOnce) {
   const LayerInput input = make_input({.name = "", .shape = {4, 2, 128, 40}, .tokens = 1, .seed = 1});
   expect_refused(input.layer, GetParam(), "", "k 40 is not a positive multiple of 16");
+}
+
+TEST_P(VariantTest, LayersWithoutKernelsAreRefusedWithTheReason) {
+  for (const LayerKind& kind : layer_kinds()) {
+    Random random(1);
+    const Layer layer = random_layer(random, kind, {4, 2, 64, 64});
+    const bool has_kernels = kind.name == "mixtral_fp8_static" || kind.name == "mixtral_fp8_token";
+    EXPECT_EQ(engine::why_not_gpu(layer).empty(), has_kernels) << kind.name;
+    if (!has_kernels) expect_refused(layer, GetParam(), "", kind.name + ": there are no GPU kernels for ");
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Cards, VariantTest, testing::Values("emulated:gb10", "emulated:h200"),
