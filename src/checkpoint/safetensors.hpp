@@ -30,8 +30,8 @@ struct Tensor {
 /// "F8_E4M3 [768, 2048]"
 std::string describe(std::string_view dtype, std::span<const std::uint64_t> shape);
 
-/// The bytes of a dense tensor. Throws Error when they are no whole number that fits 64 bits, or the dtype is not one of
-/// the format's.
+/// The bytes of a dense tensor. Throws Error when they are no whole number that fits 64 bits, or the dtype is not one
+/// of the format's.
 std::uint64_t stored_bytes(std::string_view dtype, std::span<const std::uint64_t> shape);
 
 /// Reads and checks the header of a file: its length, syntax, names, dtypes, that each tensor's bytes are those of its

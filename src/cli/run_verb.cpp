@@ -189,6 +189,9 @@ void add_run(CLI::App& program, int& exit_code) {
   verb->add_option("--out", options->out, "write the result to this .npy file: float32 [tokens, hidden]");
   verb->add_flag("--json", options->json, "report as one JSON object");
   verb->footer(
+      "What loading takes is said on stderr before it begins: the layer and at most one expert beside it. Files are\n"
+      "read, not mapped, and the page cache gives back at once what has been read, so that a machine whose GPU shares\n"
+      "the host's memory does not hold a model twice.\n\n"
       "Examples:\n"
       "  moesaic run /tmp/small --check\n"
       "  moesaic run /tmp/small --device emulated:gb10 --tokens 4 --check\n"
