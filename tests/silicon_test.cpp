@@ -75,7 +75,7 @@ std::string difference(const isa::Record& record, const isa::Case& of, const isa
   if (record.hashes.size() != hashes.size()) return "the record has another size";
   std::string text;
   for (std::size_t i = 0; i < hashes.size(); ++i) {
-    if (hashes[i] != record.hashes[i]) text += " " + std::to_string(i * isa::kWordsOfHash);
+    if (hashes[i] != record.hashes[i]) text.append(" ").append(std::to_string(i * isa::kWordsOfHash));
   }
   return text.empty() ? text : "other words than silicon's, among the 64 from each of" + text;
 }
@@ -95,7 +95,9 @@ void expect_as_recorded(const isa::Family& family) {
       const auto record = records.find(part.name);
       ++parts;
       EXPECT_NE(record, records.end()) << part.name << " was not recorded";
-      if (record != records.end()) EXPECT_EQ(difference(record->second, *answer.of, part, words), "") << part.name;
+      if (record != records.end()) {
+        EXPECT_EQ(difference(record->second, *answer.of, part, words), "") << part.name;
+      }
       words += part.words;
     }
   }

@@ -34,35 +34,41 @@ template <Mode kMode, Rounding kRounding>
 float sub(float a, float b) {
   return out_of<kMode>(add_rounded<kRounding>(into<kMode>(a), -into<kMode>(b)));
 }
-/// .ftz looks at the result before it is rounded: what only rounding brings to the smallest normal number is flushed.
+/// .ftz looks at the result as it were with more exponents: what only the step from subnormal numbers to the smallest
+/// normal one brings there is flushed. `scaled` is the result of operands that were 2^64 times as large.
 template <Mode kMode>
-float unless_tiny(float rounded, bool below_normal) {
+float unless_tiny(float rounded, float scaled) {
   const bool at_edge = std::fabs(rounded) == std::numeric_limits<float>::min();
-  return flushes(kMode) && at_edge && below_normal ? std::copysign(0.0F, rounded) : rounded;
+  return flushes(kMode) && at_edge && std::fabs(scaled) < 0x1p-62F ? std::copysign(0.0F, rounded) : rounded;
 }
-constexpr double kSmallestNormal = 0x1p-126;
+constexpr double kScale = 0x1p64;
 
 template <Mode kMode, Rounding kRounding>
 float mul(float a, float b) {
   a = into<kMode>(a);
   b = into<kMode>(b);
-  const bool below_normal = std::fabs(static_cast<double>(a) * static_cast<double>(b)) < kSmallestNormal;
-  return out_of<kMode>(unless_tiny<kMode>(mul_rounded<kRounding>(a, b), below_normal));
+  const float rounded = mul_rounded<kRounding>(a, b);
+  if constexpr (!flushes(kMode)) return out_of<kMode>(rounded);
+  const double exact = static_cast<double>(a) * static_cast<double>(b);
+  return out_of<kMode>(unless_tiny<kMode>(rounded, narrow<kRounding>(exact * kScale)));
 }
 template <Mode kMode, Rounding kRounding>
 float fma(float a, float b, float c) {
   a = into<kMode>(a);
   b = into<kMode>(b);
   c = into<kMode>(c);
+  const float rounded = fma_rounded<kRounding>(a, b, c);
+  if constexpr (!flushes(kMode)) return out_of<kMode>(rounded);
   const double exact = add_to_odd(static_cast<double>(a) * static_cast<double>(b), static_cast<double>(c));
-  return out_of<kMode>(unless_tiny<kMode>(fma_rounded<kRounding>(a, b, c), std::fabs(exact) < kSmallestNormal));
+  return out_of<kMode>(unless_tiny<kMode>(rounded, narrow<kRounding>(exact * kScale)));
 }
 template <Mode kMode, Rounding kRounding>
 float div(float a, float b) {
   a = into<kMode>(a);
   b = into<kMode>(b);
-  const bool below_normal = std::fabs(static_cast<double>(a)) < std::fabs(static_cast<double>(b)) * kSmallestNormal;
-  return out_of<kMode>(unless_tiny<kMode>(div_rounded<kRounding>(a, b), below_normal));
+  const float rounded = div_rounded<kRounding>(a, b);
+  if constexpr (!flushes(kMode)) return out_of<kMode>(rounded);
+  return out_of<kMode>(unless_tiny<kMode>(rounded, div_rounded<kRounding>(a * static_cast<float>(kScale), b)));
 }
 template <Mode kMode, Rounding kRounding>
 float rcp(float a) {

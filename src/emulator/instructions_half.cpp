@@ -39,10 +39,15 @@ double fma(double a, double b, double c) {
   return add_to_odd(a * b, c);
 }
 
-/// .ftz looks at the result before it is rounded.
+/// Whether .ftz of f16 flushes a result: it is below the smallest normal number when it is rounded as if there were
+/// more exponents.
+bool is_tiny(double value) {
+  return std::fabs(value) < 0x1p-14 && F16::decode(F16::encode(std::fabs(value) * 0x1p10)) < 0x1p-4;
+}
+
 template <typename Format, After kAfter, bool kFtz>
 std::uint16_t finish(double value) {
-  if (kFtz && std::fabs(value) < 0x1p-14) value = std::copysign(0.0, value);
+  if (kFtz && is_tiny(value)) value = std::copysign(0.0, value);
   if constexpr (kAfter == After::sat) value = saturated(value);
   if constexpr (kAfter == After::relu) value = value > 0 || std::isnan(value) ? value : 0;
   return Format::encode(value);

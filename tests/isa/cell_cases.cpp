@@ -21,7 +21,7 @@ std::vector<MemoryRow> memory_rows(const std::vector<std::string>& opcodes) {
   std::vector<MemoryRow> rows;
   for (const emulator::Row& row : emulator::InstructionTable::get().rows()) {
     const std::vector<std::string> words = words_of(row.name);
-    if (std::find(opcodes.begin(), opcodes.end(), words[0]) == opcodes.end()) continue;
+    if (std::find(opcodes.begin(), opcodes.end(), words[0]) == opcodes.end() || words[1] == "async") continue;
     if (row.target != emulator::Target::any || row.proof != emulator::Proof::silicon || row.access.bytes == 0) continue;
     MemoryRow one{&row, words[0], {}, {}, words.back(), 1};
     for (std::size_t i = 1; i + 1 < words.size(); ++i) {
