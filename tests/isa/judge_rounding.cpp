@@ -38,19 +38,40 @@ float flushed(float value, bool ftz) {
 
 enum class Operation { add, sub, mul, fma };
 
-/// One operation in the host's arithmetic.
-std::uint32_t compute(Operation operation, const Modifiers& mods, float a_value, float b_value, float c_value) {
-  const volatile float a = flushed(a_value, mods.ftz);
-  const volatile float b = flushed(b_value, mods.ftz);
-  const volatile float c = flushed(c_value, mods.ftz);
+/// One operation as the host rounds it.
+float rounded(Operation operation, int rounding, float a_value, float b_value, float c_value) {
+  const volatile float a = a_value;
+  const volatile float b = b_value;
+  const volatile float c = c_value;
   volatile float result = 0;
-  std::fesetround(mods.rounding);
+  std::fesetround(rounding);
   if (operation == Operation::add) result = a + b;
   if (operation == Operation::sub) result = a - b;
   if (operation == Operation::mul) result = a * b;
   if (operation == Operation::fma) result = std::fma(a, b, c);
   std::fesetround(FE_TONEAREST);
-  const float value = flushed(result, mods.ftz);
+  return result;
+}
+
+/// Whether a product or a sum with one that is rounded to the smallest normal number stays below it when all is 2^64
+/// times as large, so that nothing is subnormal: then .ftz flushes it (an H200 says so of the scalar forms).
+bool is_tiny(Operation operation, int rounding, float a, float b, float c) {
+  if (operation != Operation::mul && operation != Operation::fma) return false;
+  const float scale = 0x1p64F;
+  const bool first = std::fabs(a) < std::fabs(b);
+  const float scaled = rounded(operation, rounding, first ? a * scale : a, first ? b : b * scale, c * scale);
+  return std::fabs(scaled) < 0x1p-62F;
+}
+
+/// One operation in the host's arithmetic.
+std::uint32_t compute(Operation operation, const Modifiers& mods, float a_value, float b_value, float c_value) {
+  const float a = flushed(a_value, mods.ftz);
+  const float b = flushed(b_value, mods.ftz);
+  const float c = flushed(c_value, mods.ftz);
+  float value = flushed(rounded(operation, mods.rounding, a, b, c), mods.ftz);
+  if (mods.ftz && std::fabs(value) == 0x1p-126F && is_tiny(operation, mods.rounding, a, b, c)) {
+    value = std::copysign(0.0F, value);
+  }
   if (mods.sat) return std::bit_cast<std::uint32_t>(value >= 1 ? 1.0F : value > 0 ? value : 0.0F);
   return std::isnan(value) ? kNan : std::bit_cast<std::uint32_t>(value);
 }
