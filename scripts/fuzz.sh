@@ -18,8 +18,6 @@ sources_of() {
     ptx)
       find src/emulator -name '*.cpp' ! -name 'driver*' ! -name 'fat_binary.cpp'
       echo src/reference/tensor_core.cpp ;;
-    ptx)
-      find src/emulator src/reference/tensor_core.cpp -name '*.cpp' ! -name 'driver*' ! -name 'fat_binary.cpp' ;;
     *)
       echo "scripts/fuzz.sh: no target $1; those there are: $(all_targets)" >&2
       exit 2 ;;

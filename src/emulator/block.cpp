@@ -12,9 +12,9 @@
 namespace moesaic::emulator {
 namespace {
 
-constexpr std::uint32_t kQuantum = 64;        // most instructions of a warp before another is chosen
-constexpr std::uint64_t kStallSteps = 5'000;  // without an effect: let other blocks run
-constexpr std::uint32_t kTimeOutOdds = 64;    // one of so many turns ends a wait for a phase early
+constexpr std::uint32_t kQuantum = 64;           // most instructions of a warp before another is chosen
+constexpr std::uint64_t kStallSteps = 5'000;     // without an effect: let other blocks run
+constexpr std::uint32_t kTimeOutOdds = 64;       // one of so many turns ends a wait for a phase early
 constexpr std::uint32_t kVainRounds = 1U << 15;  // of waits that all time out, until no one is believed to come
 constexpr std::uint64_t kLaunchStride = 0x9e3779b97f4a7c15U;
 

@@ -98,8 +98,8 @@ Statistics& Statistics::operator+=(const Statistics& other) {
   }
   mma += other.mma;
   copied_bytes += other.copied_bytes;
-  for (const auto member : {&Traffic::global, &Traffic::shared, &Traffic::local, &Traffic::copied_global,
-                            &Traffic::copied_shared}) {
+  for (const auto member :
+       {&Traffic::global, &Traffic::shared, &Traffic::local, &Traffic::copied_global, &Traffic::copied_shared}) {
     (traffic.*member).read += (other.traffic.*member).read;
     (traffic.*member).written += (other.traffic.*member).written;
   }

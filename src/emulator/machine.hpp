@@ -131,8 +131,8 @@ struct Statistics {
   std::uint64_t mma = 0;                                    ///< warp-wide mma.sync
   std::uint64_t copied_bytes = 0;                           ///< written by asynchronous copies
   Traffic traffic{};
-  std::map<std::string, std::uint64_t> mma_forms{};      ///< mma.sync by name; counted with Traffic
-  std::map<std::uint32_t, Wavefronts> wavefronts{};      ///< by line of the PTX text
+  std::map<std::string, std::uint64_t> mma_forms{};  ///< mma.sync by name; counted with Traffic
+  std::map<std::uint32_t, Wavefronts> wavefronts{};  ///< by line of the PTX text
 
   Statistics& operator+=(const Statistics& other);
 };
