@@ -213,7 +213,6 @@ void add_copy_rows(InstructionTable& table) {
   table.add(load + ".multicast::cluster", "a a s a s s?", Class::copy, bulk_load<true>);
   table.add("cp.async.bulk.shared.shared.mbarrier::complete_tx::bytes", "a a s a", Class::copy, bulk_move);
   table.add("cp.async.bulk.global.shared.bulk_group", "a a s s?", Class::copy, bulk_store<false>);
-  table.add("cp.async.bulk.global.shared.bulk_group.cp_mask", "a a s s s?", Class::copy, bulk_store<true>);
   table.add("cp.async.bulk.prefetch.L2.global", "a s s?", Class::copy, bulk_prefetch);
   for (const int count : {1, 2, 4}) {
     for (const char* type : {"b32", "u32", "s32", "f32", "b64", "u64", "s64", "f64"}) {
@@ -225,9 +224,11 @@ void add_copy_rows(InstructionTable& table) {
                 count == 1 ? "a s a" : "a S" + std::to_string(count) + " a", Class::copy, store_value, access);
     }
   }
+  add_reductions(table);
+  const InstructionTable::Section twelve(table, Target::sm_120f, Proof::independent);
+  table.add("cp.async.bulk.global.shared.bulk_group.cp_mask", "a a s s s?", Class::copy, bulk_store<true>);
   table.add("st.bulk", "a s s", Class::copy, store_bulk, Access{.space = Space::generic});
   table.add("st.bulk.shared", "a s s", Class::copy, store_bulk, Access{.space = Space::shared});
-  add_reductions(table);
 }
 
 }  // namespace moesaic::emulator

@@ -139,7 +139,8 @@ void add_memory_rows(InstructionTable& table) {
   to.wide_vectors<std::uint32_t>(".(b32|u32|s32|f32)");
   to.wide_vectors<std::uint64_t>(".(b64|u64|s64|f64)");
   const InstructionTable::Section hints(table, Target::any, Proof::unproven);
-  table.add("prefetch[.global|.local].(L1|L2)", "a", Class::memory, ignore);
+  table.add("prefetch[.global].(L1|L2)", "a", Class::memory, ignore);
+  table.add("prefetch.local.(L1|L2)", "a", Class::memory, ignore);
   table.add("prefetch.tensormap", "a", Class::memory, prefetch_tensormap, Access{.space = Space::generic});
   table.add("prefetch.const.tensormap", "a", Class::memory, prefetch_tensormap, Access{.space = Space::constant});
   table.add("prefetch.param.tensormap", "a", Class::memory, prefetch_tensormap, Access{.space = Space::param});

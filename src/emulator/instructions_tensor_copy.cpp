@@ -180,6 +180,7 @@ void add_rank(InstructionTable& table, std::uint16_t rank) {
 
 void add_tensor_copy_rows(InstructionTable& table) {
   for (std::uint16_t rank = 1; rank <= kMaxTensorRank; ++rank) add_rank(table, rank);
+  const InstructionTable::Section gathers(table, Target::sm_120f, Proof::independent);
   table.add("cp.async.bulk.tensor.2d.shared.global.tile::gather4.mbarrier::complete_tx::bytes", "a t5 a s?",
             Class::copy, tensor_load<false>, {}, 2 | kGather);
 }

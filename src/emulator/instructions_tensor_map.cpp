@@ -7,8 +7,7 @@
 #include "emulator/tensor_map.hpp"
 #include "emulator/whole_warp.hpp"
 
-/// PTX ISA, "tensormap.replace", "tensormap.cp_fenceproxy", fences of proxies with operands, and what is said to caches
-/// about ranges of memory.
+/// PTX ISA, "tensormap.replace", "tensormap.cp_fenceproxy", and fences of proxies with operands.
 namespace moesaic::emulator {
 namespace {
 
@@ -164,18 +163,6 @@ Flow pass(Warp&, const Instruction&, Lanes) {
   return Flow::next;
 }
 
-/// discard.L2 [a], 128: what the bytes hold is undefined afterwards.
-Flow discard(Warp& warp, const Instruction& instruction, Lanes active) {
-  const Slot* op = instruction.operands;
-  for_lanes(active, [&](int lane) {
-    const std::uint64_t address = warp.in(op[0])[lane] + warp.in(op[1])[lane];
-    std::byte* at = warp.writable(instruction, instruction.row->access.space, address, 128, lane);
-    std::memset(at, static_cast<int>(GlobalMemory::kPoison), 128);
-  });
-  warp.block.note_effect();
-  return Flow::next;
-}
-
 }  // namespace
 
 void add_tensor_map_rows(InstructionTable& table) {
@@ -193,11 +180,6 @@ void add_tensor_map_rows(InstructionTable& table) {
   table.add("fence.proxy.tensormap::generic", "", Class::control, pass);
   table.add("fence.proxy.tensormap::generic", "a s", Class::control, acquire_map);
   table.add("fence[.proxy.async::generic].sync_restrict::shared::(cta|cluster)", "", Class::control, pass);
-  table.add("prefetch[.global]", "a", Class::memory, pass);  // .L2::evict_last and the like
-  table.add("prefetchu.L1", "a", Class::memory, pass);
-  table.add("applypriority[.global].L2::evict_normal", "a s", Class::memory, pass);
-  table.add("discard.L2", "a s", Class::memory, discard, Access{.space = Space::generic});
-  table.add("discard.global.L2", "a s", Class::memory, discard, Access{.space = Space::global});
 }
 
 }  // namespace moesaic::emulator
