@@ -66,6 +66,7 @@ Stage judge_combination(const Layer& layer, const Tokens& tokens, const Trace& t
   }
   const auto known = [](const std::vector<float>& values) {
     std::vector<Bounded> out;
+    out.reserve(values.size());
     for (const float value : values) out.push_back({static_cast<double>(value), 0});
     return out;
   };

@@ -133,6 +133,7 @@ std::vector<std::int32_t> best_of(const std::vector<double>& scores) {
 
 std::vector<double> values_of(const std::vector<Bounded>& bounded) {
   std::vector<double> values;
+  values.reserve(bounded.size());
   for (const Bounded& b : bounded) values.push_back(b.value);
   return values;
 }
