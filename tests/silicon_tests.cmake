@@ -27,7 +27,7 @@ add_library(moesaic_isa_cases STATIC
 target_include_directories(moesaic_isa_cases PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(moesaic_isa_cases PUBLIC moesaic_device moesaic_emulator)
 
-add_executable(silicon_record silicon/silicon_record.cpp)
+add_executable(silicon_record silicon/isolated_run.cpp silicon/silicon_record.cpp)
 target_link_libraries(silicon_record PRIVATE moesaic_silicon_probe moesaic_isa_cases)
 
 # Proofs of what it has not, and that every row has one.

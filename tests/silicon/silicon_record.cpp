@@ -10,6 +10,7 @@
 
 #include "device/place.hpp"
 #include "isa/isa_fixture.hpp"
+#include "silicon/isolated_run.hpp"
 #include "silicon/silicon_probe.hpp"
 #include "spec/error.hpp"
 
@@ -77,8 +78,7 @@ void record_instructions(const std::string& place_name, const std::filesystem::p
   std::string found;
   for (const isa::Family& family : isa::families()) {
     const std::vector<isa::Case> cases = family.cases();
-    const std::vector<isa::Answer> answers =
-        isa::run_cases(device::open_driver(device::parse_place(place_name)), "sm_90a", cases);
+    const std::vector<isa::Answer> answers = silicon::run_isolated(place_name, "sm_90a", cases);
     std::size_t failed = 0;
     for (const isa::Answer& answer : answers) {
       if (answer.error.empty()) continue;
