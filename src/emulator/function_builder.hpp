@@ -59,6 +59,7 @@ class FunctionBuilder {
   ptx::Instruction resolved(const ptx::Instruction& source);
   ptx::Operand expanded(const ptx::Operand& operand);
   std::string name_of(const ptx::Instruction& source) const;
+  bool mistakes_predicate(const std::vector<Code>& codes, const std::vector<ptx::Operand>& operands);
 
   Argument argument(const ptx::Operand& operand, bool result);
   std::vector<Argument> arguments(const ptx::Operand& list, bool results);

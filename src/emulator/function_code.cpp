@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "emulator/function_builder.hpp"
 
@@ -89,6 +90,17 @@ Instruction FunctionBuilder::started(const ptx::Instruction& source) {
   return result;
 }
 
+/// Whether a predicate stands where a row wants a value, or the other way round: cp.async has both forms.
+bool FunctionBuilder::mistakes_predicate(const std::vector<Code>& codes, const std::vector<Operand>& operands) {
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    if (operands[i].kind != Operand::Kind::symbol || (codes[i].kind != 's' && codes[i].kind != 'q')) continue;
+    const Meaning* meaning = names_.find(operands[i].text).meaning;
+    if (meaning == nullptr) continue;
+    if ((meaning->kind == Meaning::Kind::predicates) != (codes[i].kind == 'q')) return true;
+  }
+  return false;
+}
+
 void FunctionBuilder::emit_resolved(const ptx::Instruction& source) {
   const std::string name = name_of(source);
   const std::vector<const Row*> rows = InstructionTable::get().find(name);
@@ -104,10 +116,13 @@ void FunctionBuilder::emit_resolved(const ptx::Instruction& source) {
   std::vector<Code> codes;
   const Row* row = nullptr;
   for (const Row* candidate : rows) {
-    codes = parse_codes(candidate->operands);
-    if (!fits(codes, source.operands)) continue;
+    std::vector<Code> of_candidate = parse_codes(candidate->operands);
+    if (!fits(of_candidate, source.operands)) continue;
+    const bool mistaken = mistakes_predicate(of_candidate, source.operands);
+    if (mistaken && row != nullptr) continue;  // the first is kept, to say what is wrong
     row = candidate;
-    break;
+    codes = std::move(of_candidate);
+    if (!mistaken) break;
   }
   if (row == nullptr) throw SyntaxError(source.position, fmt::format("these operands do not fit {}", name));
   if (const std::string why = why_not(*row, parts_.linkage.module.target); !why.empty()) {
