@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <array>
 #include <cstring>
 
+#include "checkpoint/file_reader.hpp"
 #include "mentions.hpp"
 #include "spec/error.hpp"
 #include "temporary_directory.hpp"
@@ -147,9 +149,8 @@ TEST(Safetensors, WrittenIsRead) {
   EXPECT_EQ(tensors[0].begin % 8, 0U) << "the data begin aligned";
   EXPECT_EQ(describe(tensors[1].dtype, tensors[1].shape), "BF16 [2]");
   std::array<std::byte, 4> bytes{};
-  read_tensor(file, tensors[1], bytes);
+  FileReader().read(file, tensors[1].begin, bytes, "a");
   EXPECT_EQ(bytes, second);
-  EXPECT_THROW(read_tensor(file, tensors[0], bytes), Error) << "not its size";
 }
 
 TEST(Safetensors, AFileThatShrinksIsAnError) {
@@ -159,7 +160,34 @@ TEST(Safetensors, AFileThatShrinksIsAnError) {
   const std::vector<Tensor> tensors = read_header(file);
   std::filesystem::resize_file(file, std::filesystem::file_size(file) - 1);
   std::array<std::byte, 8> bytes{};
-  EXPECT_THROW(read_tensor(file, tensors[0], bytes), Error);
+  try {
+    FileReader().read(file, tensors[0].begin, bytes, "a");
+    ADD_FAILURE();
+  } catch (const Error& e) {
+    EXPECT_TRUE(mentions(e.what(), {file.string(), "a: could not be read", "has become shorter"}));
+  }
+}
+
+TEST(Safetensors, OnlyRegularFilesAreRead) {
+  const TemporaryDirectory directory;
+  ASSERT_EQ(::mkfifo((directory / "pipe").c_str(), 0600), 0);
+  std::array<std::byte, 1> bytes{};
+  EXPECT_THROW(FileReader().read(directory / "pipe", 0, bytes, "a"), Error) << "and does not wait for a writer";
+  EXPECT_THROW(FileReader().read(directory.path(), 0, bytes, "a"), Error);
+  EXPECT_THROW(FileReader().read(directory / "absent", 0, bytes, "a"), Error);
+}
+
+TEST(Safetensors, NamesThatAreNoTextAreRefused) {
+  const TemporaryDirectory directory;
+  const auto file = directory / "x.safetensors";
+  write_file(file, file_with({tensor("a\\u001b[2J", "U8", "[8]", "[0,8]")}, 8));
+  try {
+    read_header(file);
+    ADD_FAILURE();
+  } catch (const Error& e) {
+    EXPECT_TRUE(mentions(e.what(), {"control characters", "\\u001b"}));
+    EXPECT_EQ(std::string(e.what()).find('\x1b'), std::string::npos);
+  }
 }
 
 }  // namespace

@@ -33,6 +33,7 @@ inline constexpr std::string_view kFloatQuantized = "compressed-tensors float-qu
 inline constexpr std::string_view kNvfp4Pack = "compressed-tensors nvfp4-pack-quantized";
 inline constexpr std::string_view kFp8Method = "quant_method fp8";
 inline constexpr std::string_view kModelOpt = "ModelOpt";
+inline constexpr std::string_view kMxfp4Method = "quant_method mxfp4";
 
 namespace detail {
 
@@ -64,7 +65,7 @@ constexpr Format block_fp8(std::string_view origin, std::string_view scale) {
 
 constexpr Format mxfp4() {
   Format format{.name = "MXFP4",
-                .origin = "quant_method mxfp4",
+                .origin = kMxfp4Method,
                 .scheme = {WeightScheme::mxfp4, InputScheme::bf16},
                 .weight = "blocks",
                 .dtype = "U8"};

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "checkpoint/section.hpp"
+
 namespace moesaic::checkpoint {
 namespace {
 
@@ -61,7 +63,7 @@ void ModuleNames::add_pattern(const std::string& entry, const std::string& patte
   auto compiled = std::make_shared<const RE2>(pattern, options);
   if (!compiled->ok()) {
     throw std::invalid_argument(
-        fmt::format("holds the pattern {}, which cannot be read: {}", entry, compiled->error()));
+        fmt::format("holds the pattern {}, which cannot be read: {}", Section::shown(entry), compiled->error()));
   }
   patterns_.push_back(std::move(compiled));
 }

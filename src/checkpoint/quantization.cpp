@@ -10,7 +10,8 @@ namespace {
 constexpr std::size_t kMaxNames = 200'000;
 
 /// Block FP8 as DeepSeek and Qwen publish it and as transformers' FineGrainedFP8 writes it (weight_block_size), or one
-/// scale per matrix and fixed input scales, as AutoFP8 wrote it.
+/// scale per matrix and fixed input scales, as AutoFP8 wrote it. DeepSeek's scale_fmt "ue8m0" (activation scales that
+/// are powers of two) is a wish of its own kernels: activations get the scales of fp8_group all the same.
 const Format& fp8_format(const Section& quantization) {
   quantization.require("fmt", "e4m3", "e4m3");
   if (quantization.find("weight_block_size") == nullptr) {
@@ -86,7 +87,8 @@ Quantization read_quantization(const Section& config, const Section* model_opt) 
     return all_but(&fp8_format(quantization), quantization, key, ModuleNames::Dialect::transformers);
   }
   if (method == "mxfp4") {
-    return all_but(&kFormats.back(), quantization, "modules_to_not_convert", ModuleNames::Dialect::transformers);
+    const Format* format = find_format(kMxfp4Method, Granularity::none, InputScheme::bf16);
+    return all_but(format, quantization, "modules_to_not_convert", ModuleNames::Dialect::transformers);
   }
   throw quantization.fail("quant_method",
                           fmt::format("is {}; supported: compressed-tensors (float-quantized, nvfp4-pack-quantized), "

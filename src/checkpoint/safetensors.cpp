@@ -60,6 +60,10 @@ std::optional<std::vector<std::uint64_t>> unsigned_list(const Json& value, std::
 
 /// One entry of the header; offsets are still relative to the end of the header.
 Tensor parse_entry(const std::string& where, const std::string& name, const Json& entry) {
+  // A name stands in errors, and so on terminals.
+  if (std::ranges::any_of(name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; })) {
+    throw Error(fmt::format("{}: a tensor's name holds control characters: {}", where, Json(name).dump(-1, ' ', true)));
+  }
   const auto fail = [&](const std::string& what) { return Error(fmt::format("{}: {}: {}", where, name, what)); };
   if (!entry.is_object() || entry.size() != 3 || !entry.contains("dtype") || !entry.contains("shape") ||
       !entry.contains("data_offsets")) {
@@ -167,19 +171,6 @@ std::vector<Tensor> read_header(const std::filesystem::path& file) {
     tensor.end += data_begin;
   }
   return tensors;
-}
-
-void read_tensor(const std::filesystem::path& file, const Tensor& tensor, std::span<std::byte> out) {
-  if (out.size() != tensor.end - tensor.begin) {
-    throw Error(fmt::format("{}: {}: {} bytes wanted, the tensor has {}", file.string(), tensor.name, out.size(),
-                            tensor.end - tensor.begin));
-  }
-  std::ifstream stream(file, std::ios::binary);
-  stream.seekg(static_cast<std::streamoff>(tensor.begin));
-  stream.read(reinterpret_cast<char*>(out.data()), static_cast<std::streamsize>(out.size()));
-  if (!stream) {
-    throw Error(fmt::format("{}: {}: could not be read (has the file changed meanwhile?)", file.string(), tensor.name));
-  }
 }
 
 SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& file, const std::vector<Tensor>& tensors)

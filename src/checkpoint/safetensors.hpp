@@ -39,10 +39,6 @@ std::uint64_t stored_bytes(std::string_view dtype, std::span<const std::uint64_t
 /// Throws Error that names the file, the tensor and what would be right.
 std::vector<Tensor> read_header(const std::filesystem::path& file);
 
-/// Reads one tensor. `out` must have its size (end - begin). The file is read, not mapped: one that shrinks meanwhile
-/// gives an Error instead of killing the process.
-void read_tensor(const std::filesystem::path& file, const Tensor& tensor, std::span<std::byte> out);
-
 /// Writes a file without holding the tensors in memory.
 class SafetensorsWriter {
  public:
