@@ -1,10 +1,10 @@
 #include "cli/bench_cpu.hpp"
 
 #include <fmt/format.h>
-#include <stdlib.h>  // mkdtemp: POSIX
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
