@@ -32,11 +32,11 @@ const std::string kReadMine =
 const std::string kWriteMine = "shl.b32 %r6, %r2, 2;\nadd.u32 %r6, %r3, %r6;\nst.shared.u32 [%r6], %r2;\n";
 
 TEST(Copies, AWaitForThePhaseOrdersWhatACopyWrote) {
-  const auto text = [](const std::string& wait) {
-    return kernel_text(kOpen + "@%p0 bra LOADED;\n" + kLoad + "LOADED:\n" + wait + kReadMine, 2, kTile);
+  const auto text = [](const std::string& body) {
+    return kernel_text(kOpen + "@%p0 bra LOADED;\n" + kLoad + "LOADED:\n" + body, 2, kTile);
   };
-  expect_silence(text(kWait), block_of(64));
-  expect_finding(text(""), block_of(64), kRace, "ld.shared");
+  expect_silence(text(kWait + kReadMine), block_of(64));
+  expect_finding(text(kReadMine + kWait), block_of(64), kRace, "ld.shared");
 }
 
 TEST(Copies, AMbarrierMustBeKnownBeforeItIsUsed) {

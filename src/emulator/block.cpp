@@ -142,7 +142,10 @@ Block::State Block::run(std::uint64_t steps) {
     if (ready.empty()) {
       if (all_done()) {
         copies_.note_exit();
-        if (copies_.empty()) return State::done;
+        if (copies_.empty()) {
+          if (observer_ != nullptr) observer_->finished();
+          return State::done;
+        }
       }
       if (wake_for_prerequisites()) continue;
       if (waits_for_prerequisites() && copies_.empty()) return State::stalled;

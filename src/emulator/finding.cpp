@@ -33,6 +33,8 @@ std::string_view name_of(Finding::Kind kind) {
       return "tensormap_race";
     case Finding::Kind::mbarrier_overwritten:
       return "mbarrier_overwritten";
+    case Finding::Kind::unfinished_copy:
+      return "unfinished_copy";
     case Finding::Kind::early_read:
       return "early_read";
   }

@@ -16,6 +16,7 @@ struct Finding {
     proxy_race,            ///< ordered, but a proxy fence between the generic and the asynchronous access is missing
     tensormap_race,        ///< a tensor map is used that was changed and not fenced
     mbarrier_overwritten,  ///< other instructions than those of mbarriers touch one that lives, or it is made anew
+    unfinished_copy,       ///< a block ends before anyone knows that a bulk copy is done with its shared memory
     early_read,            ///< before griddepcontrol.wait a kernel touches what a kernel in flight touches
   };
 

@@ -126,6 +126,10 @@ void Observer::copy_done(Ticket ticket) {
   free_tickets_.push_back(ticket);
 }
 
+void Observer::finished() {
+  if (races_ != nullptr && grid_.checks().races) races_->finished();
+}
+
 void Observer::group_committed(Warp& warp, Lanes lanes, Completion completion) {
   if (races_ != nullptr) races_->group_committed(warp, lanes, completion);
 }

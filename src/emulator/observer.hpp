@@ -93,6 +93,8 @@ class Observer {
   void copy_moved(Ticket ticket, Location to, const Location* from, std::uint32_t bytes);
   /// Nothing more happens under this ticket.
   void copy_done(Ticket ticket);
+  /// All threads have exited and nothing is in flight.
+  void finished();
   void group_committed(Warp& warp, Lanes lanes, Completion completion);
   /// wait_group: at most `pending` of the newest groups are not complete; `only_read`: their sources have been read.
   void group_waited(Warp& warp, Lanes lanes, Completion completion, std::uint64_t pending, bool only_read);

@@ -43,6 +43,8 @@ class RaceObserver {
   void copy_reads(Ticket ticket, Location from, std::uint32_t bytes);
   void copy_writes(Ticket ticket, Location to, std::uint32_t bytes, bool reduces);
   void copy_done(Ticket ticket);
+  /// The block's threads have exited and nothing is in flight.
+  void finished();
   void group_committed(const Warp& warp, Lanes lanes, Completion completion);
   void group_waited(const Warp& warp, Lanes lanes, Completion completion, std::uint64_t pending, bool only_read);
   void all_waited(const Warp& warp, Lanes lanes);
@@ -136,6 +138,7 @@ class RaceObserver {
   std::unordered_map<std::uint64_t, KnowledgeRef> released_;  // by location: to threads of this block
   std::vector<Operation> operations_;                         // by ticket
   std::unordered_map<std::uint64_t, Groups> groups_;
+  std::unordered_map<Agent, Record> last_in_shared_;  // by the operations that an agent stands for
   std::unordered_map<std::uint64_t, std::vector<MapFence>> map_fences_;  // by address / kMapAlignment
   std::vector<std::pair<Location, int>> to_acquire_;  // of the instruction that runs, with their lanes
 };

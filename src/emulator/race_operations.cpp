@@ -1,4 +1,7 @@
+#include <algorithm>
+
 #include "emulator/block.hpp"
+#include "emulator/grid_observer.hpp"
 #include "emulator/race_observer.hpp"
 
 /// Asynchronous operations and the groups that they complete in.
@@ -61,6 +64,7 @@ void RaceObserver::copy_reads(Ticket ticket, Location from, std::uint32_t bytes)
   if (bytes == 0) return;
   Access16 access = access_of(operations_[ticket], from, false);
   access.record.flags |= Record::kReads;
+  if (from.space == ptx::Space::shared) last_in_shared_[access.record.agent] = access.record;
   add(from, bytes, access);
 }
 
@@ -73,7 +77,25 @@ void RaceObserver::copy_writes(Ticket ticket, Location to, std::uint32_t bytes, 
     access.record.flags |= Record::kReads;
     access.record.flags |= static_cast<std::uint8_t>(static_cast<unsigned>(Scope::gpu) << Record::kScopeShift);
   }
+  if (to.space == ptx::Space::shared) last_in_shared_[access.record.agent] = access.record;
   add(to, bytes, access);
+}
+
+/// Shared memory is gone when the last thread has exited: some thread must have seen the end of every bulk operation
+/// on it before it exits.
+void RaceObserver::finished() {
+  for (const auto& [agent, last] : last_in_shared_) {
+    if (!last.is_async()) continue;
+    const bool is_known = std::any_of(warps_.begin(), warps_.end(), [&, &known = last](const WarpState& warp) {
+      return std::any_of(warp.lanes.begin(), warp.lanes.end(), [&](const Lane& lane) {
+        return is_ordered(known, Access16{.record = {}, .knowledge = lane.knowledge.get()}, View::generic);
+      });
+    });
+    if (is_known) continue;
+    grid_.report(Finding::Kind::unfinished_copy,
+                 grid_.party(block_.grid.program.code[last.pc], block_.index, last.warp, last.lanes), {},
+                 "all threads of the block exit, and none has waited until this is done with shared memory");
+  }
 }
 
 void RaceObserver::copy_done(Ticket ticket) {
