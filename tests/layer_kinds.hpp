@@ -74,6 +74,7 @@ inline Experts random_experts(Random& random, int experts, int rows, int cols, S
 
 inline std::vector<float> random_floats(Random& random, int count, float centre, float spread) {
   std::vector<float> values;
+  values.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) values.push_back(decode_bf16(encode_bf16(centre + spread * random.uniform())));
   return values;
 }

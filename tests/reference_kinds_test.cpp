@@ -16,7 +16,6 @@
 namespace moesaic {
 namespace {
 
-using reference::Interval;
 using reference::judge;
 using reference::Judgement;
 using reference::Stage;
