@@ -173,7 +173,8 @@ TEST_F(Cli, InspectSaysWhyALayerDoesNotRunOnACard) {
   const Result result = moesaic("inspect --json " + path);
   ASSERT_EQ(result.exit_code, 0) << result.error;
   bool emulated = false;
-  for (const Json& place : Json::parse(result.out)["runs_on"]) {
+  const Json json = Json::parse(result.out);
+  for (const Json& place : json["runs_on"]) {
     if (place["place"] != "emulated:gb10") continue;
     emulated = true;
     EXPECT_TRUE(mentions(place["why_not"], {"MXFP4"}));
