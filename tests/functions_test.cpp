@@ -18,7 +18,9 @@ namespace {
 using namespace test;  // NOLINT: its names are this file's vocabulary
 
 std::vector<float> map_on_card(const char* kernel, const std::vector<float>& x) {
-  device::Gpu gpu(device::parse_place("emulated:gb10"));
+  device::Place place = device::parse_place("emulated:gb10");
+  place.checks = "all";
+  device::Gpu gpu(place);
   CUfunction function = gpu.function(gpu.load(moesaic_functions_begin), kernel);
   const device::Buffer in = gpu.upload<float>(x);
   const device::Buffer out = gpu.allocate(x.size() * sizeof(float));

@@ -152,6 +152,7 @@ class GroupedGemmTest : public testing::TestWithParam<std::string> {
     device::Place place = device::parse_place(GetParam());
     place.sms = kSms;
     place.seed = seed;
+    place.checks = "all";
     return place;
   }
   /// Runs the operands through every variant; all have to be right and to agree bit for bit. Unless it is 0, every
