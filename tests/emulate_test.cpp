@@ -168,7 +168,7 @@ TEST_F(Emulate, WhatIsWrittenWrongIsExplained) {
   wrong("--kernel all_write_one --arg 'buffer:u32[4]=gauss(1)'", {"no generator gauss"});
   wrong("--kernel all_write_one --arg in:nowhere", {"nowhere cannot be read"});
   wrong("--kernel all_write_one --arg map:3:f32[32,8]:[32,8]", {"there is no buffer 3"});
-  wrong("--kernel all_write_one --grid 1,2,3,4", {"one to three numbers"});
+  wrong("--kernel all_write_one --arg buffer:u32[1] --grid 1,2,3,4", {"one to three numbers"});
   wrong("--kernel all_write_one --arg buffer:u32[1] --print 1", {"there are 1 buffers"});
   wrong("--kernal saxpy", {"did you mean --kernel?"});
   write_file(path("kernels.ptx"), ".version 9.0\n.target sm_120f\n.address_size 64\n.entry broken( {}\n");
