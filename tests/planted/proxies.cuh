@@ -164,7 +164,7 @@ __device__ void exit_before_bulk_store(const Params& p) {
   ptx::fence_proxy_async();
   __syncthreads();
   if (threadIdx.x == 0) {
-    ptx::bulk_store(p.out, tile, kTileBytes);  // caught: unfinished_copy
+    ptx::bulk_store(p.out, tile, kTileBytes);  // caught: invalid|unfinished_copy
     ptx::bulk_commit();
     if (!kBug) ptx::bulk_wait_read<0>();
   }
