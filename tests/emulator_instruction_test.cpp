@@ -199,10 +199,12 @@ void integer_arithmetic(const std::string& u, const std::string& s) {
   same<S>("mul.hi." + s + " %d, %a, %b;", [](S a, S b, S) { return static_cast<S>(s128{a} * b >> kBits); });
   same<U>("div." + u + " %d, %a, %b;",
           [](U a, U b, U) { return b == 0 ? static_cast<U>(~U{0}) : static_cast<U>(a / b); });
-  same<U>("rem." + u + " %d, %a, %b;", [](U a, U b, U) { return b == 0 ? a : static_cast<U>(a % b); });
+  same<U>("rem." + u + " %d, %a, %b;",
+          [](U a, U b, U) { return b == 0 ? static_cast<U>(~U{0}) : static_cast<U>(a % b); });
   same<S>("div." + s + " %d, %a, %b;",
           [](S a, S b, S) { return b == 0 ? static_cast<S>(-1) : static_cast<S>(s128{a} / b); });
-  same<S>("rem." + s + " %d, %a, %b;", [](S a, S b, S) { return b == 0 ? a : static_cast<S>(s128{a} % b); });
+  same<S>("rem." + s + " %d, %a, %b;",
+          [](S a, S b, S) { return b == 0 ? static_cast<S>(-1) : static_cast<S>(s128{a} % b); });
   same<S>("min." + s + " %d, %a, %b;", [](S a, S b, S) { return a < b ? a : b; });
   same<U>("max." + u + " %d, %a, %b;", [](U a, U b, U) { return a < b ? b : a; });
   same<S>("max." + s + " %d, %a, %b;", [](S a, S b, S) { return a < b ? b : a; });
@@ -362,9 +364,15 @@ TEST(Instructions, FloatArithmetic) {
     if (a == 0 && b == 0) return std::signbit(a) ? a : b;
     return a < b ? a : b;
   });
-  same<u32>("abs.f32 %d, %a;", [](u32 a, u32, u32) { return a & 0x7fffffffU; });
-  same<u32>("neg.f32 %d, %a;", [](u32 a, u32, u32) { return a ^ 0x80000000U; });
-  same<double>("fma.rn.f64 %d, %a, %b, %c;", [](double a, double b, double c) { return __builtin_fma(a, b, c); });
+  const auto no_payload = [](u32 a) { return (a & 0x7fffffffU) > 0x7f800000U ? 0x7fffffffU : a; };
+  same<u32>("abs.f32 %d, %a;", [&](u32 a, u32, u32) { return no_payload(a & 0x7fffffffU); });
+  same<u32>("neg.f32 %d, %a;", [&](u32 a, u32, u32) { return no_payload(a ^ 0x80000000U); });
+  // Of several NaN the second operand's is given, then the third's, made quiet.
+  same<double>("fma.rn.f64 %d, %a, %b, %c;", [](double a, double b, double c) {
+    const double value = std::fma(a, b, c);
+    const double from = std::isnan(b) ? b : std::isnan(c) ? c : a;
+    return std::isnan(from) ? std::bit_cast<double>(bits_of(from) | u64{1} << 51) : value;
+  });
   same<double>("div.rn.f64 %d, %a, %b;", [](double a, double b, double) { return a / b; });
 }
 
@@ -445,8 +453,12 @@ TEST(Instructions, Conversions) {
     const int extra = a == 0 ? 0 : std::max(0, 64 - __builtin_clzll(a) - 24);
     return static_cast<float>(a >> extra << extra);
   });
-  check<float, double, u32, u32>(cvt("rn.f32.f64"),
-                                 [](double a, u32, u32) { return arithmetic(static_cast<float>(a)); });
+  // A NaN keeps its sign and the upper bits of its fraction.
+  check<u32, double, u32, u32>(cvt("rn.f32.f64"), [](double a, u32, u32) {
+    const u64 bits = bits_of(a);
+    if (!std::isnan(a)) return static_cast<u32>(bits_of(static_cast<float>(a)));
+    return static_cast<u32>(bits >> 63 << 31 | 0x7fc00000U | (bits & 0xfffffffffffffU) >> 29);
+  });
   check<u16, s32, u32, u32>(cvt("rn.f16.s32"),
                             [](s32 a, u32, u32) { return nearest_f16(static_cast<long double>(a)); });
   check<u16, float, u32, u32>(cvt("rn.f16.f32"),
@@ -468,9 +480,9 @@ TEST(Instructions, ConversionsFlushWhereAsked) {
   check<s32, float, u32, u32>("cvt.rpi.ftz.s32.f32 %d, %a;", [&](float a, u32, u32) { return up(ftz(a)); });
   check<s64, float, u32, u32>("cvt.rmi.ftz.sat.s64.f32 %d, %a;", [&](float a, u32, u32) { return down(ftz(a)); });
   check<double, float, u32, u32>("cvt.ftz.f64.f32 %d, %a;",
-                                 [&](float a, u32, u32) { return static_cast<double>(ftz(a)); });
+                                 [&](float a, u32, u32) { return static_cast<double>(arithmetic(ftz(a))); });
   check<double, float, u32, u32>("xor.b32 %a, %a, 0x80000000; cvt.ftz.f64.f32 %d, %a;",
-                                 [&](float a, u32, u32) { return static_cast<double>(ftz(-a)); });
+                                 [&](float a, u32, u32) { return static_cast<double>(arithmetic(ftz(-a))); });
 }
 
 /// The e4m3 code nearest to a value, by looking at all of them.
@@ -497,6 +509,56 @@ TEST(Instructions, Fp8Conversions) {
     };
     return u32{half(static_cast<u16>(a >> 8))} << 16 | half(a);
   });
+}
+
+TEST(Instructions, ModifiersStandInAnyOrder) {
+  const auto sum = [](float a, float b, float) {
+    const auto ftz = [](float x) { return std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(0.0F, x) : x; };
+    const float value = ftz(ftz(a) + ftz(b));
+    return value > 0 ? std::min(value, 1.0F) : 0.0F;
+  };
+  same<float>("add.ftz.sat.f32 %d, %a, %b;", sum);
+  same<float>("add.sat.rn.ftz.f32 %d, %a, %b;", sum);
+  check<s32, float, u32, u32>("cvt.sat.rzi.s32.f32 %d, %a;", [](float a, u32, u32) {
+    return to_integer<s32>(std::trunc(static_cast<double>(a)), false);
+  });
+}
+
+TEST(Instructions, CarriesGoFromOneToTheNext) {
+  check<u64, u64, u64, u64>(
+      ".reg .b32 %x, %y, %u, %v; mov.b64 {%x, %y}, %a; mov.b64 {%u, %v}, %b;\n"
+      "add.cc.u32 %x, %x, %u; addc.u32 %y, %y, %v; mov.b64 %d, {%x, %y};",
+      [](u64 a, u64 b, u64) { return a + b; });
+  check<u64, u64, u64, u64>(
+      ".reg .b32 %x, %y, %u, %v; mov.b64 {%x, %y}, %a; mov.b64 {%u, %v}, %b;\n"
+      "sub.cc.u32 %x, %x, %u; subc.u32 %y, %y, %v; mov.b64 %d, {%x, %y};",
+      [](u64 a, u64 b, u64) { return a - b; });
+}
+
+/// Why a kernel with this statement cannot be launched in a module for `target`; empty when it can.
+std::string refusal(const std::string& target, const std::string& statement) {
+  Machine machine(card_options());
+  const Module& module =
+      machine.load(".version 9.0\n.target " + target + "\n.address_size 64\n.entry k() { .reg .b64 %l<4>; " +
+                   ".reg .b32 %r<8>; .reg .b8 %c; mov.b64 %l0, 0; mov.b64 %l1, 0; mov.b32 %r1, 0; mov.b32 %r2, 0;\n" +
+                   statement + " ret; }\n");
+  try {
+    machine.launch(*module.find_kernel("k"), Launch{});
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+TEST(Instructions, AreRefusedWhereTheTargetLacksThem) {
+  const std::string pairs = "add.rn.f32x2 %l2, %l0, %l1;";
+  EXPECT_NE(refusal("sm_90a", pairs).find("add.rn.f32x2 needs .target sm_100 or later, and this module is for sm_90a"),
+            std::string::npos);
+  EXPECT_EQ(refusal("sm_120", pairs), "");
+  const std::string fp4 = "cvt.rn.satfinite.e2m1x2.f32 %c, %r1, %r2;";
+  EXPECT_NE(refusal("sm_120", fp4).find("needs .target sm_120f"), std::string::npos);
+  EXPECT_EQ(refusal("sm_120f", fp4), "");
+  EXPECT_EQ(refusal("sm_121a", fp4), "");
 }
 
 TEST(Instructions, MovesBetweenVectorsAndWords) {
