@@ -37,6 +37,8 @@ add_executable(isa_test
   isa/judge_function.cpp
   isa/judge_rounding.cpp
   isa/row_proofs.cpp
+  isa/matrix_copy_proof.cpp
+  isa/mma_proof.cpp
   isa/wide_vector_proof.cpp)
 target_link_libraries(isa_test PRIVATE moesaic_isa_cases moesaic::fmt GTest::gtest_main)
 target_compile_definitions(isa_test PRIVATE MOESAIC_SOURCE_DIR="${PROJECT_SOURCE_DIR}")

@@ -23,7 +23,7 @@ bool is_order_or_cache(std::string_view word) {
 
 bool is_dropped(const ptx::Instruction& instruction, std::string_view word) {
   const std::string_view opcode = instruction.opcode;
-  if (is_one_of(opcode, {"ld", "st", "atom", "red", "prefetch", "mbarrier", "fence", "membar"})) {
+  if (is_one_of(opcode, {"ld", "st", "atom", "red", "prefetch", "mbarrier", "fence", "membar", "tensormap"})) {
     return is_order_or_cache(word) || (opcode == "fence" && word.starts_with(".shared"));
   }
   if (opcode == "cp") {

@@ -170,13 +170,16 @@ void add_tensor_map_rows(InstructionTable& table) {
       {"", Space::generic}, {".global", Space::global}, {".shared", Space::shared}};
   for (std::uint16_t form = 0; form < std::size(kFields); ++form) {
     const NamedField& field = kFields[form];
+    const bool atoms = field.field == Field::atomicity;
+    const InstructionTable::Section section(table, atoms ? Target::sm_120f : Target::any,
+                                            atoms ? Proof::independent : Proof::silicon);
     for (const auto& [space, where] : kSpaces) {
       table.add(std::string("tensormap.replace.tile.") + field.name + space + ".b1024." + field.type,
                 field.ordinals == 0 ? "a s" : "a s s", Class::memory, replace, Access{.space = where}, form);
     }
   }
-  table.add("tensormap.cp_fenceproxy.global.shared.tensormap::generic.release.(cta|cluster|gpu|sys).sync.aligned",
-            "a a s", Class::copy, copy_map);
+  table.add("tensormap.cp_fenceproxy.global.shared.tensormap::generic.sync.aligned", "a a s", Class::copy, copy_map);
+  const InstructionTable::Section order(table, Target::any, Proof::unproven);
   table.add("fence.proxy.tensormap::generic", "", Class::control, pass);
   table.add("fence.proxy.tensormap::generic", "a s", Class::control, acquire_map);
   table.add("fence[.proxy.async::generic].sync_restrict::shared::(cta|cluster)", "", Class::control, pass);

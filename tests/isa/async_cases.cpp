@@ -225,29 +225,30 @@ Case reduce_to_shared_case(const Reduced& reduced) {
   return s.wait(0, 0).dump_tile().finish(std::string("reduce_shared_") + reduced.name, 7);
 }
 
-Case store_async_case() {
+/// Registers of each thread to 16 bytes of its own: single ones, or vectors.
+Case store_async_case(const std::string& name, const std::vector<std::string>& forms) {
   AsyncScript s;
   const std::string end = ", " + AsyncScript::barrier(0);
-  const std::string name = "st.async.shared::cluster.mbarrier::complete_tx::bytes";
-  s.init(0, 1).expect(0, 32 * (5 * 4 + 2 * 8 + 16 + 4 * 8 + 16)).meet();
+  const auto bytes = [](const std::string& form) {
+    return (form.ends_with("64") ? 8U : 4U) * (form.starts_with(".v4") ? 4U : form.starts_with(".v2") ? 2U : 1U);
+  };
+  std::size_t all = 0;
+  for (const std::string& form : forms) all += 32 * bytes(form);
+  s.init(0, 1).expect(0, all).meet();
   s << "shl.b32 %r0, %t, 4"
     << "add.u32 %r0, %r0, %tile"
     << "ld.shared.v4.b32 {%r1, %r2, %r3, %r4}, [%r0+7168]"
     << "ld.shared.v2.b64 {%d1, %d2}, [%r0+7168]";
   int at = 0;
-  const auto store = [&](const std::string& form, const std::string& value) {
-    s << name + form + " [%r0+" + std::to_string(at) + "], " + value + end;
+  for (const std::string& form : forms) {
+    const bool wide = form.ends_with("64");
+    const char* values = wide ? "{%d1, %d2}" : form.starts_with(".v4") ? "{%r1, %r2, %r3, %r4}" : "{%r3, %r2}";
+    const char* value = wide ? "%d1" : "%r1";
+    s << "st.async.shared::cluster.mbarrier::complete_tx::bytes" + form + " [%r0+" + std::to_string(at) + "], " +
+             (form.starts_with(".v") ? values : value) + end;
     at += 512;
-  };
-  for (const char* type : {".b32", ".u32", ".s32", ".f32"}) store(type, "%r1");
-  store(".v2.b32", "{%r1, %r2}");
-  store(".v2.f32", "{%r3, %r4}");
-  store(".v4.b32", "{%r1, %r2, %r3, %r4}");
-  for (const char* type : {".b64", ".u64", ".s64", ".f64"}) store(type, "%d1");
-  store(".v2.b64", "{%d1, %d2}");
-  s << "mov.b32 %r5, 7";
-  store(".u32", "%r5");
-  return s.wait(0, 0).dump_tile().finish("store_async", 8);
+  }
+  return s.wait(0, 0).dump_tile().finish(name, 8);
 }
 
 /// Instructions without a result that one could see: they must run.
@@ -288,14 +289,17 @@ Case fences_case() {
 }  // namespace
 
 std::vector<Case> async_cases() {
-  std::vector<Case> cases{mbarrier_case("mbarrier_generic", ""),
-                          mbarrier_case("mbarrier_shared", ".shared::cta"),
-                          mbarrier_lanes_case(),
-                          cp_async_case(),
-                          bulk_case(),
-                          bulk_store_case(),
-                          store_async_case(),
-                          fences_case()};
+  std::vector<Case> cases{
+      mbarrier_case("mbarrier_generic", ""),
+      mbarrier_case("mbarrier_shared", ".shared::cta"),
+      mbarrier_lanes_case(),
+      cp_async_case(),
+      bulk_case(),
+      bulk_store_case(),
+      store_async_case("store_async", {".b32", ".u32", ".s32", ".f32", ".b64", ".u64", ".s64", ".f64"}),
+      store_async_case("store_async_vectors", {".v2.b32", ".v2.u32", ".v2.s32", ".v2.f32", ".v4.b32", ".v4.u32",
+                                               ".v4.s32", ".v4.f32", ".v2.b64", ".v2.u64", ".v2.s64", ".v2.f64"}),
+      fences_case()};
   for (const Reduced& reduced : kReductions) {
     cases.push_back(reduce_to_global_case(reduced));
     if (reduced.to_shared) cases.push_back(reduce_to_shared_case(reduced));
