@@ -163,6 +163,7 @@ void AsyncCopies::read(Copy& copy) {
     const std::uint32_t shared = copy.route == Copy::Route::move ? copy.shared_source : part.shared;
     const std::byte* from = reads_shared(copy) ? block_.shared(shared) : global(copy, part.global, bytes);
     std::memcpy(to, from, bytes);
+    if (copy.route == Copy::Route::load && copy.boxes) round_elements(copy.boxes->map, {to, bytes});
     if (observer == nullptr) return;
     const Location source =
         reads_shared(copy) ? Location{ptx::Space::shared, shared} : Location{ptx::Space::global, part.global};

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "emulator/block.hpp"
@@ -144,6 +145,12 @@ Flow tensor_store(Warp& warp, const Instruction& instruction, Lanes active) {
     if (has_gaps(boxes.map.type)) {
       warp.fail(Fault::Kind::invalid, instruction, Lanes{1} << lane,
                 "elements that have gaps in shared memory can only be loaded");
+    }
+    const auto begins_before = [](std::int32_t coordinate) { return coordinate < 0; };
+    if (std::any_of(boxes.starts[0].begin(), boxes.starts[0].end(), begins_before)) {
+      // The PTX ISA does not say so; an H200 stops with an illegal instruction.
+      warp.fail(Fault::Kind::invalid, instruction, Lanes{1} << lane,
+                "a box that is stored begins before its tensor; only loads may");
     }
     Copy copy{.route = Copy::Route::store,
               .shared = shared_of(warp, instruction, boxes, op + 2 + rank_of(instruction), lane),

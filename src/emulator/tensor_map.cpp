@@ -154,6 +154,17 @@ void check_start(const TensorMap& map, std::int32_t first) {
   }
 }
 
+void round_elements(const TensorMap& map, std::span<std::byte> row) {
+  if (map.type != TensorType::kTf32 && map.type != TensorType::kTf32Ftz) return;
+  for (std::size_t at = 0; at + 4 <= row.size(); at += 4) {
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, row.data() + at, 4);
+    const bool finite = (bits & 0x7f800000U) != 0x7f800000U;
+    if (finite) bits = (bits + 0xfffU + ((bits >> 13) & 1U)) & ~0x1fffU;
+    std::memcpy(row.data() + at, &bits, 4);
+  }
+}
+
 std::array<std::byte, 16> fill_pattern(const TensorMap& map) {
   std::array<std::byte, 16> pattern{};
   if (map.fill == Fill::kZero) return pattern;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 /// Tensor maps: what cuTensorMapEncodeTiled makes and cp.async.bulk.tensor walks.
 namespace moesaic::emulator {
@@ -160,6 +161,10 @@ struct BoxPiece {
 /// Throws Error if a box may not start at that element of its rows: it must lie on 16 bytes (the PTX ISA does not say
 /// so; an H200 stops with an illegal instruction), with gaps on 128 elements.
 void check_start(const TensorMap& map, std::int32_t first);
+
+/// What a load makes of the elements of a row on their way: tf32 ones are rounded to 10 bits of fraction, to nearest,
+/// subnormal numbers kept in both types, as an H200 does (tests/fixtures/silicon/isa_tensor.bin). Others stay.
+void round_elements(const TensorMap& map, std::span<std::byte> row);
 
 /// The bytes that a load writes for a piece outside, repeated from the start of each element.
 std::array<std::byte, 16> fill_pattern(const TensorMap& map);

@@ -85,6 +85,13 @@ Case mbarrier_lanes_case() {
   return s.finish("mbarrier_lanes", 2);
 }
 
+/// A card stops with an illegal instruction at what addresses a cluster's memory unless the kernel was launched in
+/// clusters.
+Case in_cluster(Case one) {
+  one.cluster = true;
+  return one;
+}
+
 Case cp_async_case() {
   AsyncScript s;
   s.init(0, 32).init(1, 1);
@@ -96,21 +103,20 @@ Case cp_async_case() {
     << "and.b32 %r3, %t, 3"
     << "and.b32 %r4, %t, 7"
     << "setp.gt.u32 %p1, %t, 20"
-    << "createpolicy.fractional.L2::evict_last.b64 %d4, 0.5"
     << "cp.async.ca.shared.global [%r1], [%d3], 4"
     << "cp.async.ca.shared.global [%r1+8], [%d3+8], 8"
     << "cp.async.cg.shared::cta.global.L2::128B [%r1+16], [%d3+16], 16"
     << "cp.async.commit_group"
     << "cp.async.ca.shared.global [%r1+1024], [%d3+1024], 4, %r3"
     << "cp.async.ca.shared.global [%r1+1032], [%d3+1032], 8, %r4"
-    << "cp.async.cg.shared.global.L2::cache_hint [%r1+1040], [%d3+1040], 16, %r2, %d4"
+    << "cp.async.cg.shared.global [%r1+1040], [%d3+1040], 16, %r2"
     << "cp.async.commit_group"
     << "cp.async.wait_group 1"
     << "ld.shared.b32 %r5, [%r1]";
   s.show("%r5");
   s << "cp.async.ca.shared.global [%r1+2048], [%d3+2048], 16, %p1"
-    << "cp.async.ca.shared.global.L2::cache_hint [%r1+2064], [%d3+2064], 4, %p1, %d4"
-    << "cp.async.ca.shared.global.L2::cache_hint [%r1+2072], [%d3+2072], 8, %d4"
+    << "cp.async.ca.shared.global [%r1+2064], [%d3+2064], 4, %p1"
+    << "cp.async.ca.shared.global [%r1+2072], [%d3+2072], 8"
     << "cp.async.wait_all"
     << "cp.async.cg.shared.global [%r1+3072], [%d3+3072], 16, 12"
     << "cp.async.mbarrier.arrive.noinc.shared::cta.b64 " + AsyncScript::barrier(0);
@@ -150,7 +156,7 @@ Case bulk_case() {
       "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster.L2::cache_hint "
       "[%tile+5120], [%data+4096], 512" +
       end + ", %mask, %d4");
-  return s.wait(0, 0).dump_tile().finish("bulk", 4);
+  return in_cluster(s.wait(0, 0).dump_tile().finish("bulk", 4));
 }
 
 Case bulk_store_case() {
@@ -222,7 +228,7 @@ Case reduce_to_shared_case(const Reduced& reduced) {
     << "ld.shared.b64 %d1, [%r0+6144]";
   s << std::string("red.async.relaxed.cluster.shared::cluster.mbarrier::complete_tx::bytes") + reduced.suffix +
            " [%r0+2048], " + (wide ? "%d1" : "%r1") + end;
-  return s.wait(0, 0).dump_tile().finish(std::string("reduce_shared_") + reduced.name, 7);
+  return in_cluster(s.wait(0, 0).dump_tile().finish(std::string("reduce_shared_") + reduced.name, 7));
 }
 
 /// Registers of each thread to 16 bytes of its own: single ones, or vectors.
@@ -248,7 +254,7 @@ Case store_async_case(const std::string& name, const std::vector<std::string>& f
              (form.starts_with(".v") ? values : value) + end;
     at += 512;
   }
-  return s.wait(0, 0).dump_tile().finish(name, 8);
+  return in_cluster(s.wait(0, 0).dump_tile().finish(name, 8));
 }
 
 /// Instructions without a result that one could see: they must run.

@@ -61,6 +61,7 @@ struct Case {
   unsigned blocks = 1;
   unsigned threads = 32;
   unsigned shared_bytes = 0;  ///< dynamic
+  bool cluster = false;       ///< launched in clusters of one block, as what addresses a cluster's memory wants it
 };
 
 /// What a card answered to a case.

@@ -77,6 +77,7 @@ std::uint64_t fingerprint(const Case& one, const Part& part) {
   Hash hash;
   hash.add(part.statements.empty() ? one.body : part.statements);
   hash.add(one.declarations);
+  if (one.cluster) hash.add(std::string("cluster"));
   for (const std::uint32_t word : one.input) hash.add(word);
   for (const std::uint32_t word : one.data) hash.add(word);
   hash.add(one.blocks);

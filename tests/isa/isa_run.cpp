@@ -77,12 +77,14 @@ class Memory {
 
 CUtensorMap encode(const Context& context, const MapCase& map, CUdeviceptr buffer) {
   CUtensorMap encoded{};
+  std::vector<std::uint64_t> strides = map.strides_bytes;
+  strides.push_back(0);  // of a vector there are none, and yet the pointer must not be null
   context.check(
       context.driver().cuTensorMapEncodeTiled(
           &encoded, map.type, static_cast<cuuint32_t>(map.dims.size()),
           reinterpret_cast<void*>(buffer + map.offset_bytes),  // NOLINT(performance-no-int-to-ptr): of the card
-          map.dims.data(), map.strides_bytes.data(), map.box.data(), map.element_strides.data(), map.interleave,
-          map.swizzle, CU_TENSOR_MAP_L2_PROMOTION_NONE, map.fill),
+          map.dims.data(), strides.data(), map.box.data(), map.element_strides.data(), map.interleave, map.swizzle,
+          CU_TENSOR_MAP_L2_PROMOTION_NONE, map.fill),
       "cuTensorMapEncodeTiled");
   return encoded;
 }
@@ -153,8 +155,9 @@ std::string module_text(const std::string& target, const std::vector<const Case*
       text += ", .param .align 64 .b8 map" + std::to_string(i) + "[128]";
     }
     if (!one->data.empty()) text += ", .param .align 16 .b8 data[" + std::to_string(one->data.size() * 4) + "]";
+    text += one->cluster ? ")\n.explicitcluster\n.reqnctapercluster 1, 1, 1" : ")";
     text +=
-        ")\n{\n.reg .b64 %in, %out;\n.reg .b32 %thread, %block;\n"
+        "\n{\n.reg .b64 %in, %out;\n.reg .b32 %thread, %block;\n"
         "ld.param.b64 %in, [in_address];\nld.param.b64 %out, [out_address];\n"
         "cvta.to.global.u64 %in, %in;\ncvta.to.global.u64 %out, %out;\n"
         "mov.u32 %thread, %tid.x;\nmov.u32 %block, %ctaid.x;\n"

@@ -119,7 +119,9 @@ Case load_case(const std::string& name, const Type& type, const MapCase& map, st
              ", [%d3, " + coordinates(starts[i], type) + "], " + AsyncScript::barrier(0) +
              (multicast ? ", %mask" : ""));
   }
-  return finish(s.wait(0, 0).dump_tile(), name, 100 + rank, map);
+  Case one = finish(s.wait(0, 0).dump_tile(), name, 100 + rank, map);
+  one.cluster = multicast;
+  return one;
 }
 
 /// Three stores, or reductions with `operation`, over an output that holds random words.
@@ -132,7 +134,9 @@ Case store_case(const std::string& name, const Type& type, MapCase map, std::siz
   s.fill_output(4096);
   s << "mov.b64 %d3, map0"
     << "cvta.param.u64 %d3, %d3";
-  const auto starts = three_starts(rank, swizzle);
+  auto starts = three_starts(rank, swizzle);
+  // A card stops with an illegal instruction at a store that begins before the tensor.
+  for (int& step : starts.front()) step = std::max(step, 0);
   for (std::size_t i = 0; i < starts.size(); ++i) {
     const std::string where = " [%d3, " + coordinates(starts[i], type) + "], " + tile_place(i);
     if (operation.empty()) {
