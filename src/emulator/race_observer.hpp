@@ -138,7 +138,7 @@ class RaceObserver {
   std::unordered_map<std::uint64_t, KnowledgeRef> released_;  // by location: to threads of this block
   std::vector<Operation> operations_;                         // by ticket
   std::unordered_map<std::uint64_t, Groups> groups_;
-  std::unordered_map<Agent, Record> last_in_shared_;  // by the operations that an agent stands for
+  std::unordered_map<Agent, Record> last_in_shared_;                     // by the operations that an agent stands for
   std::unordered_map<std::uint64_t, std::vector<MapFence>> map_fences_;  // by address / kMapAlignment
   std::vector<std::pair<Location, int>> to_acquire_;  // of the instruction that runs, with their lanes
 };

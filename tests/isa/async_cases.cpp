@@ -94,7 +94,7 @@ Case in_cluster(Case one) {
 
 Case cp_async_case() {
   AsyncScript s;
-  s.init(0, 32).init(1, 1);
+  s.init(0, 32).init(1, 1).init(2, 32).init(3, 1);
   s << "shl.b32 %r0, %t, 5"
     << "add.u32 %r1, %r0, %tile"
     << "cvt.u64.u32 %d3, %r0"
@@ -128,7 +128,13 @@ Case cp_async_case() {
     << "cp.async.mbarrier.arrive.b64 [%d5]"
     << "bar.sync 0";
   s.by_one("mbarrier.arrive.shared::cta.b64 _, " + AsyncScript::barrier(1));
-  return s.wait(1, 0).dump_tile().finish("cp_async", 3);
+  s.wait(1, 0);
+  s << "add.u64 %d5, %d5, 8"
+    << "cp.async.ca.shared.global [%r1+5120], [%d3+5120], 16"
+    << "cp.async.mbarrier.arrive.noinc.b64 [%d5]"
+    << "cp.async.mbarrier.arrive.shared::cta.b64 " + AsyncScript::barrier(3) << "bar.sync 0";
+  s.by_one("mbarrier.arrive.shared::cta.b64 _, " + AsyncScript::barrier(3));
+  return s.wait(2, 0).wait(3, 0).dump_tile().finish("cp_async", 3);
 }
 
 /// Loads with and without multicast, copies within shared memory, prefetches.
