@@ -17,7 +17,7 @@ sources_of() {
       echo src/checkpoint/{json,npy,staging}.cpp ;;
     ptx)
       find src/emulator -name '*.cpp' ! -name 'driver*' ! -name 'fat_binary.cpp'
-      echo src/reference/tensor_core.cpp ;;
+      echo src/reference/tensor_core*.cpp ;;
     *)
       echo "scripts/fuzz.sh: no target $1; those there are: $(all_targets)" >&2
       exit 2 ;;

@@ -100,7 +100,7 @@ void Warp::enter(const Instruction& instruction, const CallSite& site, std::uint
   }
   for (const auto& [slot, offset] : function.frame_slots) {
     std::uint64_t* row = out(slot);
-    for_lanes(lanes, [&](int lane) { row[lane] = base + offset; });
+    for_lanes(lanes, [row, address = base + offset](int lane) { row[lane] = address; });
     if (observer_ != nullptr) observer_->given(*this, {slot}, {}, lanes);
   }
   for_lanes(lanes, [&](int lane) { destination_[static_cast<std::size_t>(lane)] = {function.entry, frame}; });
