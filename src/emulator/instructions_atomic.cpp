@@ -6,6 +6,7 @@
 
 #include "emulator/block.hpp"
 #include "emulator/lanewise.hpp"
+#include "emulator/memory_operation.hpp"
 #include "emulator/small_floats.hpp"
 
 /// PTX ISA, "Parallel Synchronization and Communication Instructions": atom and red. Lanes take their turns in order.
@@ -21,7 +22,7 @@ T add(T old, T b) {
   } else if constexpr (std::same_as<T, double>) {
     return canonical64(old + b, old, b);
   } else {
-    return static_cast<T>(static_cast<std::make_unsigned_t<T>>(old) + static_cast<std::make_unsigned_t<T>>(b));
+    return add_integer(old, b);
   }
 }
 /// f32 sums in global memory take subnormal operands and results for zeros of their signs; those in shared memory do
@@ -35,50 +36,10 @@ double add_global64(double old, double b) {
   return std::isnan(b) ? b : canonical64(old + b);
 }
 template <typename T>
-T minimum(T old, T b) {
-  return std::min(old, b);
-}
-template <typename T>
-T maximum(T old, T b) {
-  return std::max(old, b);
-}
-template <typename T>
-T bit_and(T old, T b) {
-  return old & b;
-}
-template <typename T>
-T bit_or(T old, T b) {
-  return old | b;
-}
-template <typename T>
-T bit_xor(T old, T b) {
-  return old ^ b;
-}
-template <typename T>
 T exchange(T, T b) {
   return b;
 }
-std::uint32_t increment(std::uint32_t old, std::uint32_t b) {
-  return old >= b ? 0 : old + 1;
-}
-std::uint32_t decrement(std::uint32_t old, std::uint32_t b) {
-  return old == 0 || old > b ? b : old - 1;
-}
 
-/// f16 and bf16 sums, subnormal numbers kept.
-template <std::uint16_t (*kEncode)(float), float (*kDecode)(std::uint16_t)>
-std::uint16_t add_halves(std::uint16_t old, std::uint16_t b) {
-  return kEncode(float_to_odd(add_to_odd(static_cast<double>(kDecode(old)), static_cast<double>(kDecode(b)))));
-}
-/// The lesser or greater of two 16-bit floats, -0 below +0; of a number and NaN the number.
-template <std::uint16_t (*kEncode)(float), float (*kDecode)(std::uint16_t), bool kGreater>
-std::uint16_t extreme(std::uint16_t old, std::uint16_t b) {
-  const float x = kDecode(old);
-  const float y = kDecode(b);
-  if (std::isnan(x) || std::isnan(y)) return kEncode(std::isnan(x) ? y : x);
-  if (x == y) return std::signbit(x) != kGreater ? old : b;
-  return (x > y) == kGreater ? old : b;
-}
 /// A function of 16-bit values on both halves of 32-bit ones.
 template <std::uint16_t (*kFunction)(std::uint16_t, std::uint16_t)>
 std::uint32_t two(std::uint32_t old, std::uint32_t b) {
@@ -277,11 +238,11 @@ void add_vectors(InstructionTable& table, const std::string& operation, const st
   }
 }
 
-template <std::uint16_t (*kEncode)(float), float (*kDecode)(std::uint16_t)>
+template <typename Half>
 void add_half_type(InstructionTable& table, const std::string& type) {
-  constexpr auto kAdd = add_halves<kEncode, kDecode>;
-  constexpr auto kMin = extreme<kEncode, kDecode, false>;
-  constexpr auto kMax = extreme<kEncode, kDecode, true>;
+  constexpr auto kAdd = add_half<Half>;
+  constexpr auto kMin = extreme_half<Half, false>;
+  constexpr auto kMax = extreme_half<Half, true>;
   add_operation<std::uint16_t, kAdd>(table, ".add.noftz" + type);
   add_operation<std::uint32_t, two<kAdd>>(table, ".add.noftz" + type + "x2");
   add_vectors<std::uint16_t, kAdd>(table, ".add.noftz", type, {2, 4, 8});
@@ -316,8 +277,8 @@ void add_atomic_rows(InstructionTable& table) {
   add_bits<std::uint64_t>(table, ".b64");
   add_operation<std::uint32_t, increment>(table, ".inc.u32");
   add_operation<std::uint32_t, decrement>(table, ".dec.u32");
-  add_half_type<encode_f16, decode_f16>(table, ".f16");
-  add_half_type<encode_bf16, decode_bf16>(table, ".bf16");
+  add_half_type<F16>(table, ".f16");
+  add_half_type<Bf16>(table, ".bf16");
   add_vectors<float, add_flushed>(table, ".add", ".f32", {2, 4});
   add_128_bits(table);
   add_cas<std::uint16_t>(table, ".b16");
