@@ -71,6 +71,56 @@ void KernelSet::gemm(const Config& config, const GroupedGemm& gemm) {
   ++launches_[variant_name(config)];
 }
 
+int KernelSet::route_shapes() {
+  return static_cast<int>(kernels::kRouteShapes.size());
+}
+
+std::string KernelSet::why_not_routed(const Layer& layer) {
+  const auto& [experts, top_k, hidden, width, shared_width] = layer.shape;
+  const Router& router = layer.router;
+  const auto above = [](const char* what, int got, int most) {
+    return std::string(what) + " " + std::to_string(got) + " is above " + std::to_string(most) + ", the router's most";
+  };
+  if (experts > kernels::kMostRoutedExperts) return above("experts", experts, kernels::kMostRoutedExperts);
+  if (top_k > kWarpThreads) return above("top_k", top_k, kWarpThreads);
+  if (router.groups > kWarpThreads) return above("groups", router.groups, kWarpThreads);
+  if (hidden % 8 != 0) return "hidden " + std::to_string(hidden) + " is not a multiple of 8: a lane takes 8 values";
+  return "";
+}
+
+void KernelSet::route(const CardRouter& router, const device::Buffer& x, const CardRouting& routing,
+                      std::optional<int> shape) {
+  const auto* chosen = kernels::kRouteShapes.begin();
+  while (routing.tokens > chosen->most_tokens) ++chosen;
+  if (shape) chosen = &kernels::kRouteShapes.at(static_cast<std::size_t>(*shape));
+  const kernels::MoeRouteParams params{
+      .x = x.as<const std::uint16_t>(),
+      .w = router.weight.as<const void>(),
+      .bias = router.bias.as<const float>(),
+      .correction = router.correction.as<const float>(),
+      .expert_scale = router.expert_scale.as<const float>(),
+      .logits = routing.logits.as<float>(),
+      .expert = routing.expert.as<std::int32_t>(),
+      .weight = routing.weight.as<float>(),
+      .row = routing.row.as<std::int32_t>(),
+      .first = routing.first.as<std::int32_t>(),
+      .finished = routing.finished.as<std::uint32_t>(),
+      .tokens = routing.tokens,
+      .experts = router.shape.experts,
+      .hidden = router.shape.hidden,
+      .top_k = router.shape.top_k,
+      .groups = router.groups,
+      .top_groups = router.top_groups,
+      .scoring = router.scoring,
+      .renormalize = router.renormalize,
+      .scale = router.scale,
+  };
+  const int token_tiles = std::max(ceil_div(routing.tokens, kernels::tile_tokens(*chosen)), 1);
+  const int expert_tiles = ceil_div(router.shape.experts, kernels::tile_experts(*chosen));
+  gpu_.launch(gpu_.function(module_, kernels::symbol(*chosen, router.bf16)),
+              {blocks(token_tiles * expert_tiles), kernels::kRouteThreads, 0}, params);
+}
+
 void KernelSet::quantize(const RoutedTokens& routed, const device::Buffer& x, const device::Buffer& codes,
                          const device::Buffer& scales, ScaleSource source) {
   if (routed.tokens == 0) return;

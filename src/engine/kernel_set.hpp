@@ -1,11 +1,13 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "device/gpu.hpp"
+#include "engine/card_router.hpp"
 #include "spec/config.hpp"
 
 /// The shipped kernels, loaded on one card. Its source is the one file of the engine that sees the table of kernels.
@@ -38,7 +40,7 @@ enum class ScaleSource {
   checkpoint,  ///< static: the kernel reads them
 };
 
-/// Every launch is asynchronous and in order; a launch over no rows or no tokens does nothing.
+/// Every launch is asynchronous and in order; a launch over no rows or no tokens does nothing, unless it says so.
 class KernelSet {
  public:
   /// Loads the fat binary. Throws Error when the card has no code in it.
@@ -47,7 +49,16 @@ class KernelSet {
   /// The variants of the grouped GEMM that were compiled.
   static std::span<const Config> variants();
 
+  /// Why the router's kernel does not take such a layer's router, as a sentence; empty when it does.
+  static std::string why_not_routed(const Layer& layer);
+  /// In how many ways the router's kernel shares out the logits; the bits are the same.
+  static int route_shapes();
+
   void gemm(const Config& config, const GroupedGemm& gemm);
+  /// x [T, hidden] bf16 -> all of `routing`, also for no tokens. `shape`, below route_shapes(): the one to be taken, by
+  /// default the one for so many tokens. The router is one that why_not_routed() has nothing to say of.
+  void route(const CardRouter& router, const device::Buffer& x, const CardRouting& routing,
+             std::optional<int> shape = {});
   /// x [T, hidden] bf16 -> codes [R, hidden], scales [R]; with static scales these are read.
   void quantize(const RoutedTokens& routed, const device::Buffer& x, const device::Buffer& codes,
                 const device::Buffer& scales, ScaleSource source);

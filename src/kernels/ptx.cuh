@@ -108,6 +108,27 @@ __device__ inline void mma_e4m3(float (&d)[4], const std::uint32_t (&a)[4], std:
 #endif
 }
 
+/// griddepcontrol.wait: returns when the grids that this one was allowed to overlap have ended and what they wrote is
+/// visible; at once when it overlaps none.
+__device__ inline void griddepcontrol_wait() {
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+}
+
+/// griddepcontrol.launch_dependents: the next grid may start once every block has said so or has ended.
+__device__ inline void griddepcontrol_launch_dependents() {
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+
+/// atom.add (acquire and release, device scope): the old value.
+__device__ inline std::uint32_t atom_add_acq_rel(std::uint32_t* counter, std::uint32_t value) {
+  std::uint32_t old;
+  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], %2;"
+               : "=r"(old)
+               : "l"(__cvta_generic_to_global(counter)), "r"(value)
+               : "memory");
+  return old;
+}
+
 /// cvt.rn.satfinite.e4m3x2: two floats to two e4m3 codes, `low` in the low byte.
 __device__ inline std::uint16_t cvt_e4m3x2(float low, float high) {
   std::uint16_t codes;
