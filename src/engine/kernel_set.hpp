@@ -7,20 +7,26 @@
 
 #include "device/gpu.hpp"
 #include "spec/config.hpp"
+#include "spec/gemm.hpp"
 
 /// The shipped kernels, loaded on one card. Its source is the one file of the engine that sees the table of kernels.
 namespace moesaic::engine {
 
-/// The operands of a grouped GEMM on a card; see kernels/moe_fp8_gemm.cuh.
+/// The operands of a grouped GEMM on a card; see kernels/moe_fp8_gemm.cuh and spec/gemm.hpp.
 struct GroupedGemm {
   Problem problem;
-  int rows = 0;                              ///< R: rows of all experts
-  const device::Buffer* w = nullptr;         ///< [E, N, K] e4m3
-  const device::Buffer* w_scales = nullptr;  ///< [E, N] f32
-  const device::Buffer* x = nullptr;         ///< [R, K] e4m3, rows sorted by expert
-  const device::Buffer* x_scales = nullptr;  ///< [R] f32
-  const device::Buffer* first = nullptr;     ///< [E + 1] i32
-  const device::Buffer* out = nullptr;       ///< [R, N] f32
+  int rows = 0;                              ///< R: rows of all experts together
+  const device::Buffer* w = nullptr;         ///< [E, N, K] e4m3, or panels of it: as problem.layout says
+  const device::Buffer* w_scales = nullptr;  ///< f32: [E, N], [E] or one, as w_scale_per says
+  const device::Buffer* x = nullptr;         ///< [R, K] in problem.x_format, rows sorted by expert
+  const device::Buffer* x_scales = nullptr;  ///< f32: [R], [E] or one, as x_scale_per says
+  const device::Buffer* first = nullptr;     ///< [E + 1] i32: rows of expert e are [first[e], first[e + 1]); first[E] <= R
+  const device::Buffer* out = nullptr;       ///< [R, N] in out_format
+  const device::Buffer* bias = nullptr;      ///< [E, N] f32, added to the scaled sum; null: none
+  ScalePer w_scale_per = ScalePer::vector;
+  ScalePer x_scale_per = ScalePer::vector;
+  OutFormat out_format = OutFormat::f32;
+  Dependence dependence = Dependence::full;
 };
 
 /// Where tokens go; Routing on a card.
