@@ -42,6 +42,9 @@ struct Grid {
   unsigned blocks = 0;
   unsigned threads = 0;
   unsigned smem_bytes = 0;  ///< dynamic
+  /// Programmatic dependent launch: may start before the kernel in front of it in the stream has finished, and waits
+  /// for it by griddepcontrol.wait.
+  bool dependent = false;
 };
 
 /// One card, real or emulated, with this process's primary context on it. Every function throws Error when the driver
@@ -92,8 +95,8 @@ class Gpu {
     return values;
   }
 
-  /// A map of a dense row-major e4m3 tensor for 128-byte-swizzled copies; zero outside. `dims` and `box` start with
-  /// the contiguous dimension, which must be a multiple of 16.
+  /// A map of a dense row-major tensor of bytes for swizzled copies; zero outside. `dims` and `box` start with the
+  /// contiguous dimension, which must be a multiple of 16; box[0], 64 or 128, is the span of the swizzle.
   CUtensorMap tensor_map(const Buffer& buffer, std::span<const std::uint64_t> dims,
                          std::span<const std::uint32_t> box) const;
 
