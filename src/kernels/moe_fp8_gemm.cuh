@@ -227,93 +227,113 @@ __device__ inline void transpose_quad(std::uint32_t (&t)[4], int lane) {
   }
 }
 
-/// Stores the sums as f32. Lane l of an m16n8 block holds features l / 4 and l / 4 + 8 of tokens 2 * (l % 4) and the
-/// next.
-template <Config kC, int kN>
-__device__ void store_f32(const MoeFp8GemmParams& p, const Sums<kC, kN>& sums, const Tile& tile, const WarpShare& share,
-                          int feature0) {
+/// A finished tile on its way out, as one lane of an mma warp sees it. Lane l of an m16n8 block holds features l / 4
+/// and l / 4 + 8 of tokens 2 * (l % 4) and the next.
+template <Config kC>
+struct Epilogue {
+  static constexpr int kBlocks = 2 * kC.m_blocks();  ///< blocks of 8 features
+
+  const MoeFp8GemmParams& p;
+  const Tile& tile;
+  const WarpShare& share;
+  int feature0;            ///< the warp's first
+  float w_scale[kBlocks];  ///< of this lane's feature in each block
+
+  __device__ Epilogue(const MoeFp8GemmParams& params, const Tile& finished, const WarpShare& of_warp)
+      : p(params), tile(finished), share(of_warp), feature0(tile.n0 + share.warp_f * kC.m_blocks() * kMmaM) {
+    const float* scales = p.w_scales + static_cast<std::int64_t>(tile.expert) * p.w_scale_expert;
 #pragma unroll
-  for (int n = 0; n < kN; ++n) {
+    for (int i = 0; i < kBlocks; ++i) {
+      const int feature = min(feature_of(i), p.n - 1);  // those that do not exist are not stored
+      w_scale[i] = __ldg(scales + feature * p.w_scale_channel);
+    }
+  }
+
+  __device__ int feature_of(int i) const {
+    return feature0 + 8 * i + share.lane / 4;
+  }
+
+  /// Scales the sums of 8 tokens, the first of them `token`: d[m] holds an m16n8 block's.
+  __device__ void scale(int token, float (&d)[kC.m_blocks()][4]) const {
+    const float* scales = p.x_scales + static_cast<std::int64_t>(tile.expert) * p.x_scale_expert;
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
-      const int token = share.token0 + n * kMmaN + 2 * (share.lane % 4) + j;
-      if (token >= tile.rows) continue;
-      float* row = static_cast<float*>(p.out) + static_cast<std::int64_t>(tile.row0 + token) * p.n;
+      const int row = tile.row0 + min(token + 2 * (share.lane % 4) + j, tile.rows - 1);
+      const float x_scale = __ldg(scales + static_cast<std::int64_t>(row) * p.x_scale_row);
 #pragma unroll
-      for (int i = 0; i < 2 * kC.m_blocks(); ++i) {
-        const int feature = feature0 + 8 * i + share.lane / 4;
-        if (feature < p.n) row[feature] = sums.d[i / 2][n][i % 2 * 2 + j];
+      for (int i = 0; i < kBlocks; ++i) {
+        float& sum = d[i / 2][i % 2 * 2 + j];
+        sum = __fmul_rn(__fmul_rn(sum, w_scale[i]), x_scale);
+      }
+    }
+    if (p.bias == nullptr) return;
+    const float* bias = p.bias + static_cast<std::int64_t>(tile.expert) * p.n;
+#pragma unroll
+    for (int i = 0; i < kBlocks; ++i) {
+      const float add = __ldg(bias + min(feature_of(i), p.n - 1));
+#pragma unroll
+      for (int j = 0; j < 2; ++j) d[i / 2][i % 2 * 2 + j] = __fadd_rn(d[i / 2][i % 2 * 2 + j], add);
+    }
+  }
+
+  __device__ void store_f32(int token, const float (&d)[kC.m_blocks()][4]) const {
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      const int own = token + 2 * (share.lane % 4) + j;
+      if (own >= tile.rows) continue;
+      float* row = static_cast<float*>(p.out) + static_cast<std::int64_t>(tile.row0 + own) * p.n;
+#pragma unroll
+      for (int i = 0; i < kBlocks; ++i) {
+        if (feature_of(i) < p.n) row[feature_of(i)] = d[i / 2][i % 2 * 2 + j];
       }
     }
   }
-}
 
-/// Stores the sums as bf16 or f16. A block of 8 features and 8 tokens becomes rows of tokens by movmatrix; of four such
-/// blocks each lane of a quad then gets the whole 16 bytes of one.
-template <Config kC, int kN>
-__device__ void store_16_bit(const MoeFp8GemmParams& p, const Sums<kC, kN>& sums, const Tile& tile,
-                             const WarpShare& share, int feature0) {
-  constexpr int kBlocks = 2 * kC.m_blocks();
-  const int quarter = share.lane % 4;
-#pragma unroll
-  for (int n = 0; n < kN; ++n) {
-    const int token = share.token0 + n * kMmaN + share.lane / 4;
-    auto* row = static_cast<std::uint16_t*>(p.out) + static_cast<std::int64_t>(tile.row0 + token) * p.n;
+  /// As bf16 or f16: a block of 8 features and 8 tokens becomes rows of tokens by movmatrix; of four such blocks each
+  /// lane of a quad then gets the whole 16 bytes of one.
+  __device__ void store_16_bit(int token, const float (&d)[kC.m_blocks()][4]) const {
+    const int own = token + share.lane / 4;
+    auto* row = static_cast<std::uint16_t*>(p.out) + static_cast<std::int64_t>(tile.row0 + own) * p.n;
 #pragma unroll
     for (int i0 = 0; i0 < kBlocks; i0 += 4) {
       std::uint32_t t[4]{};
 #pragma unroll
       for (int i = i0; i < kBlocks && i < i0 + 4; ++i) {
-        const float low = sums.d[i / 2][n][i % 2 * 2];
-        const float high = sums.d[i / 2][n][i % 2 * 2 + 1];
+        const float low = d[i / 2][i % 2 * 2];
+        const float high = d[i / 2][i % 2 * 2 + 1];
         t[i - i0] =
             ptx::movmatrix(p.out_format == OutFormat::bf16 ? ptx::cvt_bf16x2(low, high) : ptx::cvt_f16x2(low, high));
       }
       transpose_quad(t, share.lane);
-      const int feature = feature0 + 8 * (i0 + quarter);
-      if (token < tile.rows && i0 + quarter < kBlocks && feature < p.n) {
+      const int block = i0 + share.lane % 4;
+      const int feature = feature0 + 8 * block;
+      if (own < tile.rows && block < kBlocks && feature < p.n) {
         *reinterpret_cast<uint4*>(row + feature) = uint4{t[0], t[1], t[2], t[3]};
       }
     }
   }
-}
+};
 
-/// Scales the sums of a finished tile and stores those whose row and feature exist.
+/// Scales the sums of a finished tile and stores those whose row and feature exist, 8 tokens after 8.
 template <Config kC, int kN>
-__device__ void store_tile(const MoeFp8GemmParams& p, Sums<kC, kN>& sums, const Tile& tile, const WarpShare& share) {
-  const int feature0 = tile.n0 + share.warp_f * kC.m_blocks() * kMmaM;
-  const float* w_scales = p.w_scales + static_cast<std::int64_t>(tile.expert) * p.w_scale_expert;
-  const float* x_scales = p.x_scales + static_cast<std::int64_t>(tile.expert) * p.x_scale_expert +
-                          static_cast<std::int64_t>(tile.row0) * p.x_scale_row;
-  const float* bias = p.bias != nullptr ? p.bias + static_cast<std::int64_t>(tile.expert) * p.n : nullptr;
-  float x_scale[kN][2];
+__device__ void store_tile(const MoeFp8GemmParams& p, const Sums<kC, kN>& sums, const Tile& tile,
+                           const WarpShare& share) {
+  const Epilogue<kC> epilogue(p, tile, share);
 #pragma unroll
   for (int n = 0; n < kN; ++n) {
+    float d[kC.m_blocks()][4];
 #pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      const int token = share.token0 + n * kMmaN + 2 * (share.lane % 4) + j;
-      x_scale[n][j] = token < tile.rows ? x_scales[token * p.x_scale_row] : 0.0F;
+    for (int m = 0; m < kC.m_blocks(); ++m) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) d[m][i] = sums.d[m][n][i];
     }
-  }
-#pragma unroll
-  for (int i = 0; i < 2 * kC.m_blocks(); ++i) {
-    const int feature = feature0 + 8 * i + share.lane / 4;
-    const float w_scale = feature < p.n ? w_scales[feature * p.w_scale_channel] : 0.0F;
-    const float add = bias != nullptr && feature < p.n ? bias[feature] : 0.0F;
-#pragma unroll
-    for (int n = 0; n < kN; ++n) {
-#pragma unroll
-      for (int j = 0; j < 2; ++j) {
-        float& sum = sums.d[i / 2][n][i % 2 * 2 + j];
-        sum = __fmul_rn(__fmul_rn(sum, w_scale), x_scale[n][j]);
-        if (bias != nullptr) sum = __fadd_rn(sum, add);
-      }
+    const int token = share.token0 + n * kMmaN;
+    epilogue.scale(token, d);
+    if (p.out_format == OutFormat::f32) {
+      epilogue.store_f32(token, d);
+    } else {
+      epilogue.store_16_bit(token, d);
     }
-  }
-  if (p.out_format == OutFormat::f32) {
-    store_f32<kC, kN>(p, sums, tile, share, feature0);
-  } else {
-    store_16_bit<kC, kN>(p, sums, tile, share, feature0);
   }
 }
 
