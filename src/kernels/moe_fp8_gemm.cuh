@@ -81,7 +81,8 @@ struct Copies {
   }
 
   __device__ void weights(std::uint8_t* to, int k0, std::uint64_t* full) const {
-    for (int span = 0; span < spans(k0); ++span, k0 += kRowBytes<kC>, to += kC.tile_f * kRowBytes<kC>) {
+    const int count = spans(k0);
+    for (int span = 0; span < count; ++span, k0 += kRowBytes<kC>, to += kC.tile_f * kRowBytes<kC>) {
       if (p.panels != nullptr) {
         const std::int64_t panel = static_cast<std::int64_t>(tile.expert) * panel_count(p.k) + k0 / kPanelBytes;
         ptx::bulk_copy(to, p.panels + (panel * p.n + tile.n0) * kPanelBytes, w_bytes, full, policy);
@@ -92,7 +93,8 @@ struct Copies {
   }
 
   __device__ void tokens(std::uint8_t* to, int k0, std::uint64_t* full) const {
-    for (int span = 0; span < spans(k0); ++span, k0 += kRowBytes<kC>, to += kC.tile_t * kRowBytes<kC>) {
+    const int count = spans(k0);
+    for (int span = 0; span < count; ++span, k0 += kRowBytes<kC>, to += kC.tile_t * kRowBytes<kC>) {
       int row = 0;
       while (row < x_rows) {  // the largest box that is left to cover
         const int map = 31 - __clz(x_rows - row);
