@@ -118,9 +118,28 @@ int Gpu::blocks_per_sm(CUfunction function, const Grid& grid) const {
 
 void Gpu::launch_raw(CUfunction function, const Grid& grid, const void** arguments) const {
   auto** parameters = const_cast<void**>(arguments);  // NOLINT: the driver reads them, its type says otherwise
-  check(driver_.cuLaunchKernel(function, grid.blocks, 1, 1, grid.threads, 1, 1, grid.smem_bytes, nullptr, parameters,
-                               nullptr),
-        "launching a kernel");
+  CUlaunchAttribute programmatic{};
+  programmatic.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+  programmatic.value.programmaticStreamSerializationAllowed = 1;
+  const CUlaunchConfig config{
+      .gridDimX = grid.blocks,
+      .gridDimY = 1,
+      .gridDimZ = 1,
+      .blockDimX = grid.threads,
+      .blockDimY = 1,
+      .blockDimZ = 1,
+      .sharedMemBytes = grid.smem_bytes,
+      .hStream = stream_,
+      .attrs = &programmatic,
+      .numAttrs = grid.programmatic ? 1U : 0U,
+  };
+  check(driver_.cuLaunchKernelEx(&config, function, parameters, nullptr), "launching a kernel");
+}
+
+std::string Gpu::driver_version() const {
+  int version = 0;  // 1000 * major + 10 * minor
+  if (driver_.cuDriverGetVersion == nullptr || driver_.cuDriverGetVersion(&version) != CUDA_SUCCESS) return {};
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
 void Gpu::synchronize() const {

@@ -42,6 +42,8 @@ struct Grid {
   unsigned blocks = 0;
   unsigned threads = 0;
   unsigned smem_bytes = 0;  ///< dynamic
+  /// May start before the kernel in front has finished (programmatic dependent launch): it must wait for it itself.
+  bool programmatic = false;
 };
 
 /// One card, real or emulated, with this process's primary context on it. Every function throws Error when the driver
@@ -71,6 +73,10 @@ class Gpu {
     const void* pointers[] = {&arguments...};
     launch_raw(function, grid, pointers);
   }
+  /// Whether what is launched can be captured and timed by Graph and Stopwatch (device/graph.hpp).
+  bool has_graphs() const { return driver_.cuGraphLaunch != nullptr; }
+  /// The newest CUDA that the driver supports, as "13.0"; empty when it does not say.
+  std::string driver_version() const;
   /// Waits for all launches; a fault of a kernel is reported here at the latest.
   void synchronize() const;
 
@@ -99,6 +105,8 @@ class Gpu {
 
  private:
   friend class Buffer;
+  friend class Graph;
+  friend class Stopwatch;
   void check(CUresult result, const std::string& what) const;
   void launch_raw(CUfunction function, const Grid& grid, const void** arguments) const;
   int attribute(CUdevice_attribute which) const;
@@ -106,6 +114,7 @@ class Gpu {
 
   Driver driver_;
   CUdevice handle_ = 0;
+  CUstream stream_ = nullptr;  ///< where launches go: the default stream, or one that a Graph captures
   std::unique_ptr<CUctx_st, std::function<void(CUcontext)>> context_;
   std::vector<CUmodule> modules_;
   std::string place_name_;
