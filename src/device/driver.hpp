@@ -34,7 +34,6 @@ namespace moesaic::device {
   X(cuMemcpyHtoD)                                \
   X(cuMemcpyDtoH)                                \
   X(cuMemsetD8)                                  \
-  X(cuLaunchKernel)                              \
   X(cuLaunchKernelEx)                            \
   X(cuCtxSynchronize)                            \
   X(cuOccupancyMaxActiveBlocksPerMultiprocessor) \

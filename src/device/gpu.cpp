@@ -27,7 +27,8 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   return *this;
 }
 
-Gpu::Gpu(const Place& place) : driver_(open_driver(place)), place_name_(place.name()) {
+Gpu::Gpu(const Place& place)
+    : driver_(open_driver(place)), place_name_(place.name()), emulated_(place.kind == Place::Kind::emulated) {
   check(driver_.cuInit(0), "starting the driver");
   int count = 0;
   check(driver_.cuDeviceGetCount(&count), "counting the devices");
@@ -118,21 +119,18 @@ int Gpu::blocks_per_sm(CUfunction function, const Grid& grid) const {
 
 void Gpu::launch_raw(CUfunction function, const Grid& grid, const void** arguments) const {
   auto** parameters = const_cast<void**>(arguments);  // NOLINT: the driver reads them, its type says otherwise
-  CUlaunchAttribute programmatic{};
-  programmatic.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
-  programmatic.value.programmaticStreamSerializationAllowed = 1;
-  const CUlaunchConfig config{
-      .gridDimX = grid.blocks,
-      .gridDimY = 1,
-      .gridDimZ = 1,
-      .blockDimX = grid.threads,
-      .blockDimY = 1,
-      .blockDimZ = 1,
-      .sharedMemBytes = grid.smem_bytes,
-      .hStream = stream_,
-      .attrs = &programmatic,
-      .numAttrs = grid.programmatic ? 1U : 0U,
-  };
+  CUlaunchAttribute attribute{};
+  attribute.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+  attribute.value.programmaticStreamSerializationAllowed = 1;
+  CUlaunchConfig config{};
+  config.gridDimX = grid.blocks;
+  config.gridDimY = config.gridDimZ = 1;
+  config.blockDimX = grid.threads;
+  config.blockDimY = config.blockDimZ = 1;
+  config.sharedMemBytes = grid.smem_bytes;
+  config.hStream = stream_;
+  config.attrs = &attribute;
+  config.numAttrs = grid.dependent ? 1 : 0;
   check(driver_.cuLaunchKernelEx(&config, function, parameters, nullptr), "launching a kernel");
 }
 

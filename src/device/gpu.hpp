@@ -42,8 +42,9 @@ struct Grid {
   unsigned blocks = 0;
   unsigned threads = 0;
   unsigned smem_bytes = 0;  ///< dynamic
-  /// May start before the kernel in front has finished (programmatic dependent launch): it must wait for it itself.
-  bool programmatic = false;
+  /// Programmatic dependent launch: may start before the kernel in front of it in the stream has finished, and waits
+  /// for it by griddepcontrol.wait.
+  bool dependent = false;
 };
 
 /// One card, real or emulated, with this process's primary context on it. Every function throws Error when the driver
@@ -57,6 +58,8 @@ class Gpu {
 
   /// What the driver reports of the card; `name` is the place's.
   const Device& device() const { return device_; }
+  /// Whether its time says nothing.
+  bool emulated() const { return emulated_; }
 
   /// A module from a fat binary or PTX text. It lives as long as the Gpu.
   CUmodule load(const void* image);
@@ -118,6 +121,7 @@ class Gpu {
   std::unique_ptr<CUctx_st, std::function<void(CUcontext)>> context_;
   std::vector<CUmodule> modules_;
   std::string place_name_;
+  bool emulated_;
   std::string full_name_;
   Device device_;
 };
