@@ -171,7 +171,8 @@ CUtensorMap Gpu::tensor_map(const Buffer& buffer, std::span<const std::uint64_t>
   CUtensorMap map{};
   check(driver_.cuTensorMapEncodeTiled(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, static_cast<cuuint32_t>(dims.size()),
                                        buffer.as<void>(), dims.data(), strides.data(), box.data(), steps.data(),
-                                       CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                                       CU_TENSOR_MAP_INTERLEAVE_NONE,
+                                       box[0] == 64 ? CU_TENSOR_MAP_SWIZZLE_64B : CU_TENSOR_MAP_SWIZZLE_128B,
                                        CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE),
         "encoding a tensor map");
   return map;

@@ -101,8 +101,8 @@ class Gpu {
     return values;
   }
 
-  /// A map of a dense row-major e4m3 tensor for 128-byte-swizzled copies; zero outside. `dims` and `box` start with
-  /// the contiguous dimension, which must be a multiple of 16.
+  /// A map of a dense row-major tensor of bytes for swizzled copies; zero outside. `dims` and `box` start with the
+  /// contiguous dimension, which must be a multiple of 16; box[0], 64 or 128, is the span of the swizzle.
   CUtensorMap tensor_map(const Buffer& buffer, std::span<const std::uint64_t> dims,
                          std::span<const std::uint32_t> box) const;
 
