@@ -27,7 +27,8 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   return *this;
 }
 
-Gpu::Gpu(const Place& place) : driver_(open_driver(place)), place_name_(place.name()) {
+Gpu::Gpu(const Place& place)
+    : driver_(open_driver(place)), place_name_(place.name()), emulated_(place.kind == Place::Kind::emulated) {
   check(driver_.cuInit(0), "starting the driver");
   int count = 0;
   check(driver_.cuDeviceGetCount(&count), "counting the devices");
@@ -127,9 +128,16 @@ void Gpu::launch_raw(CUfunction function, const Grid& grid, const void** argumen
   config.blockDimX = grid.threads;
   config.blockDimY = config.blockDimZ = 1;
   config.sharedMemBytes = grid.smem_bytes;
+  config.hStream = stream_;
   config.attrs = &attribute;
   config.numAttrs = grid.dependent ? 1 : 0;
   check(driver_.cuLaunchKernelEx(&config, function, parameters, nullptr), "launching a kernel");
+}
+
+std::string Gpu::driver_version() const {
+  int version = 0;  // 1000 * major + 10 * minor
+  if (driver_.cuDriverGetVersion == nullptr || driver_.cuDriverGetVersion(&version) != CUDA_SUCCESS) return {};
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
 void Gpu::synchronize() const {

@@ -58,6 +58,8 @@ class Gpu {
 
   /// What the driver reports of the card; `name` is the place's.
   const Device& device() const { return device_; }
+  /// Whether its time says nothing.
+  bool emulated() const { return emulated_; }
 
   /// A module from a fat binary or PTX text. It lives as long as the Gpu.
   CUmodule load(const void* image);
@@ -74,6 +76,10 @@ class Gpu {
     const void* pointers[] = {&arguments...};
     launch_raw(function, grid, pointers);
   }
+  /// Whether what is launched can be captured and timed by Graph and Stopwatch (device/graph.hpp).
+  bool has_graphs() const { return driver_.cuGraphLaunch != nullptr; }
+  /// The newest CUDA that the driver supports, as "13.0"; empty when it does not say.
+  std::string driver_version() const;
   /// Waits for all launches; a fault of a kernel is reported here at the latest.
   void synchronize() const;
 
@@ -102,6 +108,8 @@ class Gpu {
 
  private:
   friend class Buffer;
+  friend class Graph;
+  friend class Stopwatch;
   void check(CUresult result, const std::string& what) const;
   void launch_raw(CUfunction function, const Grid& grid, const void** arguments) const;
   int attribute(CUdevice_attribute which) const;
@@ -109,9 +117,11 @@ class Gpu {
 
   Driver driver_;
   CUdevice handle_ = 0;
+  CUstream stream_ = nullptr;  ///< where launches go: the default stream, or one that a Graph captures
   std::unique_ptr<CUctx_st, std::function<void(CUcontext)>> context_;
   std::vector<CUmodule> modules_;
   std::string place_name_;
+  bool emulated_;
   std::string full_name_;
   Device device_;
 };

@@ -104,6 +104,11 @@ const KernelSet::Variant& KernelSet::variant(const Config& config) {
   return variants_.emplace(name, variant).first->second;
 }
 
+Residence KernelSet::residence(const Config& config) {
+  const Variant& variant = this->variant(config);
+  return {variant.blocks_per_sm, variant.smem_bytes};
+}
+
 void KernelSet::gemm(const Config& config, const GroupedGemm& gemm) {
   const Problem& problem = gemm.problem;
   const Device& limits = held_to_12x_ ? kDevices[0] : gpu_.device();

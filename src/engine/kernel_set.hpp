@@ -44,6 +44,12 @@ enum class ScaleSource {
   checkpoint,  ///< static: the kernel reads them
 };
 
+/// How a variant of the GEMM sits on an SM.
+struct Residence {
+  int blocks_per_sm = 0;       ///< as the driver says, at most as many as Config counts on
+  std::size_t smem_bytes = 0;  ///< dynamic, of one block
+};
+
 /// Every launch is asynchronous and in order; a launch over no rows or no tokens does nothing.
 class KernelSet {
  public:
@@ -68,6 +74,9 @@ class KernelSet {
               const device::Buffer& scales, ScaleSource source);
   /// down [R, hidden] f32 -> out [T, hidden] f32.
   void combine(const RoutedTokens& routed, const device::Buffer& down, const device::Buffer& out);
+
+  /// How the variant sits on an SM of the card.
+  Residence residence(const Config& config);
 
   /// How often each GEMM variant was launched, by name: proof that a forced one ran.
   const std::map<std::string, int>& launches() const { return launches_; }
