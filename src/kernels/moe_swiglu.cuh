@@ -5,14 +5,18 @@
 
 /// What stands between the two GEMMs, a row a block:
 ///   h[r, i] = bf16(silu(gate_up[r, i]) * gate_up[r, width + i]),  codes[r, :] = e4m3(h[r, :] / s),  scales[r] = s, or
-///   s = scales[r]
+///   s = scales[expert of r]
 /// Dynamic shared memory: the row of h, width * 2 bytes, so that nothing is computed twice.
 namespace moesaic::kernels {
 
 __device__ inline void moe_swiglu(const MoeSwigluParams& p) {
   constexpr int kVector = 8;
   extern __shared__ uint4 h_row[];
-  const std::int64_t row = blockIdx.x;
+  ptx::griddepcontrol_wait();
+  ptx::griddepcontrol_launch_dependents();
+  const bool is_static = p.static_scales != 0;
+  // A static scale is the expert's, which is known of a pair of token and slot and not of a row.
+  const std::int64_t row = is_static ? p.row[blockIdx.x] : static_cast<std::int32_t>(blockIdx.x);
   const float* gate = p.gate_up + row * 2 * p.width;
   const float* up = gate + p.width;
 
@@ -29,9 +33,9 @@ __device__ inline void moe_swiglu(const MoeSwigluParams& p) {
 
   auto* codes = reinterpret_cast<uint2*>(p.codes + row * p.width);
   for (int i = static_cast<int>(threadIdx.x); i < p.width / kVector; i += kRowThreads) {
-    codes[i] = p.static_scales != 0 ? quantize8_static(h_row[i], p.scales[row]) : quantize8(h_row[i], dynamic);
+    codes[i] = is_static ? quantize8_static(h_row[i], p.scales[p.expert[blockIdx.x]]) : quantize8(h_row[i], dynamic);
   }
-  if (p.static_scales == 0 && threadIdx.x == 0) p.scales[row] = dynamic;
+  if (!is_static && threadIdx.x == 0) p.scales[row] = dynamic;
 }
 
 }  // namespace moesaic::kernels
