@@ -130,8 +130,8 @@ constexpr const char* why_illegal(const Config& c) {
   if (c.producer_warps() == 4 && c.blocks_per_sm != 1) {
     return "setmaxnreg shares out the registers of a whole SM: 8 mma warps need blocks_per_sm 1";
   }
-  if (c.m_blocks() * c.n_blocks() * 4 + 40 > mma_registers(c)) {
-    return "the sums leave fewer than 40 registers of a thread for everything else";
+  if (c.m_blocks() * c.n_blocks() * 4 + 64 > mma_registers(c)) {
+    return "the sums leave fewer than 64 registers of a thread for everything else";
   }
   return nullptr;
 }
