@@ -76,6 +76,12 @@ __device__ inline void bulk_copy(void* destination, const void* source, std::uin
       : "memory");
 }
 
+/// cp.async.bulk.prefetch: brings `bytes` contiguous bytes into the L2; address and size are multiples of 16.
+__device__ inline void bulk_prefetch(const void* from, std::uint32_t bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(from)), "r"(bytes)
+               : "memory");
+}
+
 /// cp.async.bulk.tensor.2d: one box of a tensor map to shared memory, its bytes counted on `barrier`.
 __device__ inline void tensor_copy_2d(void* destination, const CUtensorMap* map, std::int32_t c0, std::int32_t c1,
                                       std::uint64_t* barrier) {
