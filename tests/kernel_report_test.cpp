@@ -195,13 +195,14 @@ TEST(KernelReport, ThePlainMultiplyIsOf12xAlone) {
 TEST(KernelReport, EachTargetAndFormHasItsMultiply) {
   Case c;
   c.fast_120f[5] = kQmma + " R28, R8, R64, R28";
-  expect_contains(c.problem(), "where QMMA.SF, which runs at full rate, is meant");
+  expect_contains(c.problem(), "does not multiply by QMMA.SF, which runs at full rate, in its main loop of 2 mma");
   c = Case{};
   c.plain_120f[7] = kQmmaSf + " R32, R8, R66, R32";
-  expect_contains(c.problem(), "where QMMA without scales is meant");
+  expect_contains(c.problem(), "does not multiply by QMMA without scales");
   c = Case{};
   c.fast_90a[7] = "IMMA.16832.S8.S8 R32, R8, R66, R32";
-  expect_contains(c.problem(), "where HMMA is meant");
+  expect_contains(c.problem(),
+                  "does not multiply by HMMA in its main loop of 2 mma: IMMA.16832.S8.S8 at 0x0070 and 0 more");
 }
 
 TEST(KernelReport, AKernelWithoutAMainLoopIsAProblem) {
@@ -333,6 +334,7 @@ TEST(KernelReport, InstructionsHaveKinds) {
   EXPECT_EQ(kind("UIADD3.64", "UR4, UPT, UPT, UR4, UR6, URZ"), Kind::integer);
   EXPECT_EQ(kind("BRA.U.ANY", "0x10"), Kind::wait);
   EXPECT_EQ(kind("SYNCS.ARRIVE.TRANS64.A1T0", "RZ, [R2], RZ"), Kind::wait);
+  EXPECT_EQ(kind("NOP", ""), Kind::nop);
   EXPECT_EQ(kind("LDS.128", "R4, [R5]"), Kind::other);
 }
 

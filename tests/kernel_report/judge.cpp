@@ -37,7 +37,8 @@ class Judge {
   void check_main_loops(const Config& config, const std::vector<MainLoop>& loops) const {
     if (loops.empty()) say("has no loop with an mma in it");
     for (const MainLoop& loop : loops) {
-      for (const std::size_t i : loop.body) check_instruction(config, code_.instructions[i], loop.mma_count(code_));
+      check_no_local_memory(loop);
+      check_multiply(config, loop);
     }
   }
 
@@ -65,23 +66,34 @@ class Judge {
     return std::ranges::any_of(code_.instructions, [&](const Instruction& i) { return is(i, opcode); });
   }
 
-  void check_instruction(const Config& config, const Instruction& instruction, int mma_count) const {
-    const std::string& opcode = instruction.opcode;
-    if (is(instruction, "LDL") || is(instruction, "STL")) {
-      say("touches local memory in its main loop of {} mma: {} at {:#06x}", mma_count, opcode, instruction.address);
-    }
-    if (kind_of(instruction) != Kind::mma) return;
+  /// One sentence for all instructions of the loop that are as described: with the first of them.
+  template <class Predicate>
+  void say_of_first(const MainLoop& loop, Predicate is_wrong, const std::string& sentence) const {
+    const auto wrong = [&](std::size_t i) { return is_wrong(code_.instructions[i]); };
+    const auto first = std::ranges::find_if(loop.body, wrong);
+    if (first == loop.body.end()) return;
+    const Instruction& instruction = code_.instructions[*first];
+    say("{} in its main loop of {} mma: {} at {:#06x} and {} more", sentence, loop.mma_count(code_), instruction.opcode,
+        instruction.address, std::ranges::count_if(loop.body, wrong) - 1);
+  }
+
+  void check_no_local_memory(const MainLoop& loop) const {
+    say_of_first(
+        loop, [](const Instruction& i) { return is(i, "LDL") || is(i, "STL"); }, "touches local memory");
+  }
+
+  void check_multiply(const Config& config, const MainLoop& loop) const {
     const bool blackwell = row_.compiled.target == "sm_120f";
-    const bool scaled = opcode.starts_with("QMMA.SF.");
-    const bool right = !blackwell                           ? opcode.starts_with("HMMA.")
-                       : config.multiply == Multiply::plain ? opcode.starts_with("QMMA.") && !scaled
-                                                            : scaled;
-    if (!right) {
-      say("multiplies by {} at {:#06x}, where {} is meant", opcode, instruction.address,
-          !blackwell                           ? "HMMA"
-          : config.multiply == Multiply::plain ? "QMMA without scales"
-                                               : "QMMA.SF, which runs at full rate,");
-    }
+    const bool scaled = config.multiply == Multiply::fast;
+    const auto is_wrong = [&](const Instruction& i) {
+      if (kind_of(i) != Kind::mma) return false;
+      if (!blackwell) return !is(i, "HMMA");
+      return !is(i, "QMMA") || i.opcode.starts_with("QMMA.SF.") != scaled;
+    };
+    say_of_first(loop, is_wrong,
+                 fmt::format("does not multiply by {}", !blackwell ? "HMMA"
+                                                        : scaled   ? "QMMA.SF, which runs at full rate,"
+                                                                   : "QMMA without scales"));
   }
 
   /// setmaxnreg is USETMAXREG; with no launch bounds to go by ptxas leaves it out.

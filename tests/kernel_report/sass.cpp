@@ -228,6 +228,7 @@ Kind kind_of(const Instruction& instruction) {
   const std::string_view name = root(instruction);
   if (one_of(name, kMma)) return Kind::mma;
   if (name == "LDSM") return Kind::ldmatrix;
+  if (name == "NOP") return Kind::nop;
   if (one_of(name, kWait)) return Kind::wait;
   // An fma of constants is how a move spreads over the pipes.
   if (name == "HFMA2" && instruction.operands.find("-RZ, RZ") != std::string::npos) return Kind::integer;

@@ -34,11 +34,12 @@ enum class Kind : std::uint8_t {
   ldmatrix,
   integer,  ///< addresses, counters, moves
   wait,     ///< barriers and branches
+  nop,      ///< nothing: what sm_120f has behind an mma where ptxas found nothing else to issue
   other,
 };
 
-inline constexpr std::array<std::string_view, 6> kKindNames{"mma",     "conversion", "ldmatrix",
-                                                            "integer", "wait",       "other"};
+inline constexpr std::array<std::string_view, 7> kKindNames{"mma",  "conversion", "ldmatrix", "integer",
+                                                            "wait", "nop",        "other"};
 
 Kind kind_of(const Instruction& instruction);
 
