@@ -46,7 +46,7 @@ find_path(MOESAIC_CUDA_INCLUDE_DIR cuda.h NO_CACHE HINTS ${nvcc_bin}/../include 
 file(GLOB venv_bin ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/nvidia/cu13/bin)
 find_program(MOESAIC_CUOBJDUMP cuobjdump NO_CACHE NO_DEFAULT_PATH PATHS ${nvcc_bin} ${venv_bin})
 
-set(MOESAIC_GPU_ARCHITECTURES 90a 120f)
+set(MOESAIC_GPU_ARCHITECTURES 90a 120f CACHE STRING "targets that the kernels are compiled for; a tuning build may want one")
 
 # A table of its own for a build that looks for good variants: a directory that is searched before src.
 set(MOESAIC_VARIANTS "" CACHE FILEPATH "table of GEMM variants to compile in place of src/kernels/variants.def")

@@ -32,6 +32,12 @@ std::string function(const std::string& name, const Lines& instructions) {
   return text.str();
 }
 
+std::string hex(int value) {
+  std::ostringstream text;
+  text << std::showbase << std::hex << value;
+  return text.str();
+}
+
 std::string disassembly(const std::string& target, const std::string& functions) {
   return "\nFatbin elf code:\n================\narch = " + target + "\ncode version = [1,8]\n\n\tcode for sm_120\n" +
          functions;
@@ -229,17 +235,17 @@ TEST(KernelReport, SetmaxnregMustBeThere) {
     Lines lines_90a = kernel(kHmma);
     Lines lines_120f = kernel(kQmmaSf);
     for (Lines* lines : {&lines_90a, &lines_120f}) {
-      lines->insert(lines->begin() + 9, {"USETMAXREG.DEALLOC.CTAPOOL 0x28", pool});
+      lines->insert(lines->begin() + 9, {"USETMAXREG.DEALLOC.CTAPOOL " + hex(kProducerRegisters), pool});
     }
     const auto sass = parse_sass(disassembly("sm_90a", function(name, lines_90a)) +
                                  disassembly("sm_120f", function(name, lines_120f)));
     return judge(parse_ptxas_report(report), sass, variants).problems;
   };
-  const std::string alloc = "USETMAXREG.TRY_ALLOC.CTAPOOL UP0, 0xe8";
+  const std::string alloc = "USETMAXREG.TRY_ALLOC.CTAPOOL UP0, " + hex(kMmaWarpRegisters);
   EXPECT_EQ(problems(alloc, ptxas), Lines{});
   ASSERT_EQ(problems("NOP", ptxas).size(), 2u);
-  expect_contains(problems("USETMAXREG.TRY_ALLOC.CTAPOOL UP0, 0xe0", ptxas)[0],
-                  "has no USETMAXREG.TRY_ALLOC of 232 registers");
+  expect_contains(problems("USETMAXREG.TRY_ALLOC.CTAPOOL UP0, 0x10", ptxas)[0],
+                  "has no USETMAXREG.TRY_ALLOC of " + std::to_string(kMmaWarpRegisters) + " registers");
   const std::string ignored =
       "ptxas info    : (C7508) Potential Performance Loss: 'setmaxnreg' ignored; unable to determine register count at "
       "entry.\n";
