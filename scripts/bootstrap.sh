@@ -19,11 +19,15 @@ have_disassembler() {
   have_nvcc && [ -x "$(dirname "$(readlink -f "$(command -v nvcc)")")/cuobjdump" ]
 }
 
-# Prints those of the given packages that are not installed.
+# Prints those of the given packages that are not installed: for this machine unless they name another (libfmt-dev:arm64).
 missing_packages() {
-  local package
+  local package architecture native
+  native=$(dpkg --print-architecture)
   for package in "$@"; do
-    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+    case $package in *:*) architecture=${package##*:} ;; *) architecture=$native ;; esac
+    # shellcheck disable=SC2016  # dpkg-query expands these
+    dpkg-query -W -f '${db:Status-Status} ${Architecture}\n' "$package" 2>/dev/null |
+      grep -Ex "installed ($architecture|all)" >/dev/null || echo "$package"
   done
 }
 
