@@ -105,12 +105,23 @@ struct Copies {
   }
 };
 
+/// Waits for the grids in front of this one, and lets the next one start as blocks of this one end: it then waits
+/// likewise.
+__device__ inline void wait_for_grids() {
+  ptx::griddepcontrol_wait();
+  ptx::griddepcontrol_launch_dependents();
+}
+
 /// The producer warp: finds tiles, and lane 0 starts the copies of each k step as soon as a stage is free.
 template <Config kC>
 __device__ void produce(const MoeFp8GemmParams& p, Smem<kC>& smem) {
   const bool leader = threadIdx.x % kWarpThreads == 0;
   const int steps = ceil_div(p.k, kC.tile_k);
-  if (p.dependence != Dependence::early) ptx::griddepcontrol_wait();
+  if (leader) {
+    if (p.panels == nullptr) ptx::prefetch_tensormap(&p.w);
+    for (int map = 0; (1 << map) <= kC.tile_t; ++map) ptx::prefetch_tensormap(&p.x[map]);
+  }
+  if (p.dependence != Dependence::early) wait_for_grids();
   TileWalk<kC.tile_f, kC.tile_t> walk(p.first, p.experts, p.n);
   RingPosition<kC.stages> at;
   int begun = 0;  // steps of the first tile whose weights were asked for before the wait
@@ -126,7 +137,7 @@ __device__ void produce(const MoeFp8GemmParams& p, Smem<kC>& smem) {
       };
       if (p.dependence == Dependence::early && index == static_cast<int>(blockIdx.x)) {
         for (begun = 0; !last && begun < min(steps, kC.stages); ++begun) begin(begun, begun);
-        ptx::griddepcontrol_wait();
+        wait_for_grids();
       }
       for (int step = 0; step < (last ? 1 : steps); ++step) {
         if (step >= begun) {
@@ -144,9 +155,8 @@ __device__ void produce(const MoeFp8GemmParams& p, Smem<kC>& smem) {
       begun = 0;
     }
     __syncwarp();
-    if (last) break;
+    if (last) return;
   }
-  ptx::griddepcontrol_launch_dependents();
 }
 
 /// Address of 16-byte chunk `chunk` of row `row` in a matrix of swizzled rows (PTX ISA, "Swizzling modes"): of rows of
@@ -170,23 +180,24 @@ struct Sums {
 template <Config kC, int kN>
 __device__ void multiply_span(Sums<kC>& sums, std::uint32_t w, std::uint32_t x) {
   constexpr int kRow = kRowBytes<kC>;
+  constexpr int kStep = kMmaK / 16;  // chunks of 16 bytes that one mma takes
+  std::uint32_t b[4];
 #pragma unroll
-  for (int chunk = 0; chunk < kRow / 16; chunk += kMmaK / 16) {  // of 16 bytes; one mma takes two of them
+  for (int chunk = 0; chunk < kRow / 16; chunk += kStep) {
     std::uint32_t a[kC.m_blocks()][4];
 #pragma unroll
     for (int m = 0; m < kC.m_blocks(); ++m) ptx::ldmatrix_x4(a[m], (w ^ (chunk * 16)) + m * kMmaM * kRow);
     if constexpr (kN == 1) {
-      std::uint32_t b[2];  // lower and upper chunk of 8 tokens
-      ptx::ldmatrix_x2(b, x ^ (chunk * 16));
+      const int half = chunk / kStep % 2 * 2;  // four chunks of 8 tokens feed two steps
+      if (half == 0) ptx::ldmatrix_x4(b, x ^ (chunk * 16));
 #pragma unroll
       for (int m = 0; m < kC.m_blocks(); ++m) {
-        ptx::mma_fp8<kC.multiply, kC.x_format>(sums.d[m][0], a[m], b[0], b[1]);
+        ptx::mma_fp8<kC.multiply, kC.x_format>(sums.d[m][0], a[m], b[half], b[half + 1]);
       }
     } else {
 #pragma unroll
       for (int n = 0; n < kN; n += 2) {
-        std::uint32_t b[4];  // lower and upper chunk of 8 tokens, then of the next 8
-        ptx::ldmatrix_x4(b, (x ^ (chunk * 16)) + n * kMmaN * kRow);
+        ptx::ldmatrix_x4(b, (x ^ (chunk * 16)) + n * kMmaN * kRow);  // two chunks of 8 tokens, then of the next 8
 #pragma unroll
         for (int m = 0; m < kC.m_blocks(); ++m) {
           ptx::mma_fp8<kC.multiply, kC.x_format>(sums.d[m][n], a[m], b[0], b[1]);
@@ -230,43 +241,60 @@ __device__ inline void transpose_quad(std::uint32_t (&t)[4], int lane) {
   }
 }
 
-/// A finished tile on its way out, as one lane of an mma warp sees it. Lane l of an m16n8 block holds features l / 4
-/// and l / 4 + 8 of tokens 2 * (l % 4) and the next.
+/// What a tile's sums are multiplied by, as one lane of an mma warp needs it. Read before the sums are made, so that
+/// the epilogue waits for no memory. Lane l of an m16n8 block holds features l / 4 and l / 4 + 8 of tokens 2 * (l % 4)
+/// and the next. What does not exist is read from the last that does, and not stored.
+template <Config kC>
+struct Scales {
+  static constexpr int kBlocks = 2 * kC.m_blocks();  ///< blocks of 8 features
+
+  float w[kBlocks];
+  float
+      x[ceil_div(kC.n_blocks() * kMmaN, kWarpThreads)];  ///< of the tokens lane, lane + 32, ...: a shuffle shares them
+
+  __device__ Scales(const MoeFp8GemmParams& p, const Tile& tile, const WarpShare& share) {
+    const float* of_w = p.w_scales + static_cast<std::int64_t>(tile.expert) * p.w_scale_expert;
+    const float* of_x = p.x_scales + static_cast<std::int64_t>(tile.expert) * p.x_scale_expert;
+    const int feature0 = tile.n0 + share.warp_f * kC.m_blocks() * kMmaM + share.lane / 4;
+#pragma unroll
+    for (int i = 0; i < kBlocks; ++i) w[i] = ptx::load_early(of_w + min(feature0 + 8 * i, p.n - 1) * p.w_scale_channel);
+    int token = share.token0 + share.lane;
+    for (float& scale : x) {
+      const int row = tile.row0 + min(token, tile.rows - 1);
+      scale = ptx::load_early(of_x + static_cast<std::int64_t>(row) * p.x_scale_row);
+      token += kWarpThreads;
+    }
+  }
+
+  /// Of token `inside` of the warp's group n; all lanes call.
+  __device__ float of_token(int n, int inside) const {
+    return __shfl_sync(0xffffffffU, x[n * kMmaN / kWarpThreads], n * kMmaN % kWarpThreads + inside);
+  }
+};
+
+/// A finished tile on its way out.
 template <Config kC>
 struct Epilogue {
-  static constexpr int kBlocks = 2 * kC.m_blocks();  ///< blocks of 8 features
+  static constexpr int kBlocks = Scales<kC>::kBlocks;
 
   const MoeFp8GemmParams& p;
   const Tile& tile;
   const WarpShare& share;
-  int feature0;            ///< the warp's first
-  float w_scale[kBlocks];  ///< of this lane's feature in each block
+  int feature0;  ///< the warp's first
 
   __device__ Epilogue(const MoeFp8GemmParams& params, const Tile& finished, const WarpShare& of_warp)
-      : p(params), tile(finished), share(of_warp), feature0(tile.n0 + share.warp_f * kC.m_blocks() * kMmaM) {
-    const float* scales = p.w_scales + static_cast<std::int64_t>(tile.expert) * p.w_scale_expert;
+      : p(params), tile(finished), share(of_warp), feature0(tile.n0 + share.warp_f * kC.m_blocks() * kMmaM) {}
+
+  __device__ int feature_of(int i) const { return feature0 + 8 * i + share.lane / 4; }
+
+  /// Scales the sums of 8 tokens: d[m] holds an m16n8 block's.
+  __device__ void scale(const float (&w)[kBlocks], const float (&x)[2], float (&d)[kC.m_blocks()][4]) const {
 #pragma unroll
     for (int i = 0; i < kBlocks; ++i) {
-      const int feature = min(feature_of(i), p.n - 1);  // those that do not exist are not stored
-      w_scale[i] = __ldg(scales + feature * p.w_scale_channel);
-    }
-  }
-
-  __device__ int feature_of(int i) const {
-    return feature0 + 8 * i + share.lane / 4;
-  }
-
-  /// Scales the sums of 8 tokens, the first of them `token`: d[m] holds an m16n8 block's.
-  __device__ void scale(int token, float (&d)[kC.m_blocks()][4]) const {
-    const float* scales = p.x_scales + static_cast<std::int64_t>(tile.expert) * p.x_scale_expert;
 #pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      const int row = tile.row0 + min(token + 2 * (share.lane % 4) + j, tile.rows - 1);
-      const float x_scale = __ldg(scales + static_cast<std::int64_t>(row) * p.x_scale_row);
-#pragma unroll
-      for (int i = 0; i < kBlocks; ++i) {
+      for (int j = 0; j < 2; ++j) {
         float& sum = d[i / 2][i % 2 * 2 + j];
-        sum = __fmul_rn(__fmul_rn(sum, w_scale[i]), x_scale);
+        sum = __fmul_rn(__fmul_rn(sum, w[i]), x[j]);
       }
     }
     if (p.bias == nullptr) return;
@@ -319,7 +347,8 @@ struct Epilogue {
 
 /// Scales the sums of a finished tile and stores those whose row and feature exist, 8 tokens after 8.
 template <Config kC>
-__device__ void store_tile(const MoeFp8GemmParams& p, const Sums<kC>& sums, const Tile& tile, const WarpShare& share) {
+__device__ void store_tile(const MoeFp8GemmParams& p, const Sums<kC>& sums, const Scales<kC>& scales, const Tile& tile,
+                           const WarpShare& share) {
   if (share.groups == 0) return;
   const Epilogue<kC> epilogue(p, tile, share);
 #pragma unroll
@@ -332,7 +361,8 @@ __device__ void store_tile(const MoeFp8GemmParams& p, const Sums<kC>& sums, cons
       for (int i = 0; i < 4; ++i) d[m][i] = sums.d[m][n][i];
     }
     const int token = share.token0 + n * kMmaN;
-    epilogue.scale(token, d);
+    const int inside = 2 * (share.lane % 4);
+    epilogue.scale(scales.w, {scales.of_token(n, inside), scales.of_token(n, inside + 1)}, d);
     if (p.out_format == OutFormat::f32) {
       epilogue.store_f32(token, d);
     } else {
@@ -389,6 +419,9 @@ __device__ void multiply_groups(const MoeFp8GemmParams& p, Smem<kC>& smem, RingP
   multiply_tile<kC, kN>(p, smem, at, sums, share);
 }
 
+/// m16n8 blocks of a warp beside which registers are left for the scales.
+inline constexpr int kMostBlocksBesideScales = 24;
+
 /// One mma warp: takes tiles in the producer's order until the one that says stop.
 template <Config kC>
 __device__ void consume(const MoeFp8GemmParams& p, Smem<kC>& smem) {
@@ -402,8 +435,14 @@ __device__ void consume(const MoeFp8GemmParams& p, Smem<kC>& smem) {
     if (tile.expert < 0) return;
     const WarpShare share = share_of<kC>(tile, warp, lane);
     Sums<kC> sums{};
-    multiply_groups<kC>(p, smem, at, sums, share);
-    store_tile<kC>(p, sums, tile, share);
+    if constexpr (kC.m_blocks() * kC.n_blocks() <= kMostBlocksBesideScales) {
+      const Scales<kC> scales(p, tile, share);
+      multiply_groups<kC>(p, smem, at, sums, share);
+      store_tile<kC>(p, sums, scales, tile, share);
+    } else {
+      multiply_groups<kC>(p, smem, at, sums, share);
+      store_tile<kC>(p, sums, Scales<kC>(p, tile, share), tile, share);
+    }
   }
 }
 

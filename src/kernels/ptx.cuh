@@ -118,6 +118,13 @@ __device__ inline void ldmatrix_x2(std::uint32_t (&fragment)[2], std::uint32_t r
                : "memory");
 }
 
+/// ld.global.nc: a value that no one writes while this kernel runs, read here and not where it is used.
+__device__ inline float load_early(const float* from) {
+  float value;
+  asm volatile("ld.global.nc.f32 %0, [%1];" : "=f"(value) : "l"(__cvta_generic_to_global(from)));
+  return value;
+}
+
 /// movmatrix: an 8x8 matrix of 16-bit elements, transposed. Lane l holds elements 2 * (l % 4) and the next of row l
 /// / 4.
 __device__ inline std::uint32_t movmatrix(std::uint32_t pair) {
