@@ -156,6 +156,7 @@ void judge_row(Row& row, const Code& code, std::vector<std::string>& problems, c
   for (const MainLoop& loop : loops) {
     row.loops.push_back({loop.mma_count(code), loop.between(code), loop.whole(code)});
   }
+  std::ranges::stable_sort(row.loops, {}, &LoopCounts::mma);
   judge.check_registers(*row.config);
   judge.check_main_loops(*row.config, loops);
   judge.check_dependence();

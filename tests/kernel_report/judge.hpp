@@ -37,7 +37,7 @@ struct Row {
   int blocks_per_sm =
       0;  ///< that fit an SM of the target's card with the registers found; 0 where the threads are not known
   std::size_t instructions = 0;
-  std::vector<LoopCounts> loops;
+  std::vector<LoopCounts> loops;  ///< by their number of mma, ascending
 };
 
 struct Report {
