@@ -95,8 +95,8 @@ constexpr std::size_t smem_bytes(const Config& c) {
   return (bytes + kSwizzleAlignment - 1) / kSwizzleAlignment * kSwizzleAlignment;
 }
 
-/// Registers that a thread may have so that the config's blocks fit an SM of 64 K registers: a warp's registers come from one
-/// of four schedulers, in units of 8 a thread.
+/// Registers that a thread may have so that the config's blocks fit an SM of 64 K registers: a warp's registers come
+/// from one of four schedulers, in units of 8 a thread.
 constexpr int registers_at_launch(const Config& c) {
   const int warps_of_scheduler = ceil_div(c.threads() / kWarpThreads * c.blocks_per_sm, 4);
   return std::min(255, 65536 / 4 / kWarpThreads / warps_of_scheduler / 8 * 8);
@@ -161,8 +161,8 @@ constexpr bool fits(const Config& c, const Device& device) {
   return why_illegal(c) == nullptr && resident_blocks(c, device) >= c.blocks_per_sm;
 }
 
-/// The variant's one name, in lists, errors and JSON: "moe_fp8_gemm/f64t8k128.s5.c2.w4x1"; ".plain" and ".e5m2" behind it
-/// say what is not the default.
+/// The variant's one name, in lists, errors and JSON: "moe_fp8_gemm/f64t8k128.s5.c2.w4x1"; ".plain" and ".e5m2" behind
+/// it say what is not the default.
 inline std::string variant_name(const Config& c) {
   return "moe_fp8_gemm/f" + std::to_string(c.tile_f) + "t" + std::to_string(c.tile_t) + "k" + std::to_string(c.tile_k) +
          ".s" + std::to_string(c.stages) + ".c" + std::to_string(c.blocks_per_sm) + ".w" + std::to_string(c.warps_f) +
@@ -202,6 +202,27 @@ inline std::string why_not_problem(const Config& c, const Problem& problem) {
   return {};
 }
 
+/// Which of an SM's resources is too small for the blocks that a legal config counts on; shared memory first.
+inline std::string what_is_short(const Config& c, const Device& device) {
+  const auto sentence = [&](const std::string& need, const std::string& of_what, std::int64_t left) {
+    return "needs " + need + of_what + " in each of " + std::to_string(c.blocks_per_sm) + " blocks per SM; " +
+           std::string(device.full_name) + " leaves " + std::to_string(left);
+  };
+  const auto share = std::max(std::int64_t{0}, static_cast<std::int64_t>(smem_share_bytes(device, c.blocks_per_sm)));
+  if (static_cast<std::int64_t>(smem_bytes(c)) > share) {
+    return sentence(std::to_string(smem_bytes(c)), " bytes of shared memory", share);
+  }
+  const int registers = registers_at_launch(c) * c.threads();
+  if (registers > device.registers_per_sm / c.blocks_per_sm) {
+    return sentence(std::to_string(registers), " registers", device.registers_per_sm / c.blocks_per_sm);
+  }
+  if (c.threads() > device.threads_per_sm / c.blocks_per_sm) {
+    return sentence(std::to_string(c.threads()), " threads", device.threads_per_sm / c.blocks_per_sm);
+  }
+  return "counts on " + std::to_string(c.blocks_per_sm) + " blocks per SM; " + std::string(device.full_name) +
+         " holds " + std::to_string(device.blocks_per_sm);
+}
+
 }  // namespace detail
 
 /// Whether the variant can run this problem on this device: empty when it can, else the reason as a sentence.
@@ -213,11 +234,7 @@ inline std::string valid(const Config& c, const Problem& problem, const Device& 
     return "kind::f8f6f4 is an instruction of compute capability 12.x; " + std::string(device.full_name) + " has " +
            std::to_string(device.major) + "." + std::to_string(device.minor);
   }
-  if (!fits(c, device)) {
-    return "needs " + std::to_string(smem_bytes(c)) + " bytes of shared memory in each of " +
-           std::to_string(c.blocks_per_sm) + " blocks per SM; " + std::string(device.full_name) + " leaves " +
-           std::to_string(smem_share_bytes(device, c.blocks_per_sm));
-  }
+  if (!fits(c, device)) return detail::what_is_short(c, device);
   return {};
 }
 
