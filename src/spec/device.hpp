@@ -137,6 +137,7 @@ constexpr Device with_rates(Device device) {
   const Device* kin = kin_of(device);
   if (kin == nullptr) return device;
   const double size = kin->full_name == device.full_name ? 1.0 : static_cast<double>(device.sms) / kin->sms;
+  if (device.clock_mhz == 0) device.clock_mhz = kin->clock_mhz;
   if (device.memory_gb_per_s == 0) device.memory_gb_per_s = size * kin->memory_gb_per_s;
   if (device.read_gb_per_s == 0) {
     device.read_gb_per_s = device.memory_gb_per_s * (kin->read_gb_per_s / kin->memory_gb_per_s);
