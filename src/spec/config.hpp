@@ -68,9 +68,6 @@ struct Tile {
   std::int32_t n0;    ///< first feature
 };
 
-/// Bytes through which one warp turns the sums of 16 features and 8 tokens into rows of tokens.
-inline constexpr int kTurnBytes = kMmaM * kMmaN * 2;
-
 /// The shared memory of one block. Stages come first: the dynamic window starts aligned to 1024.
 template <Config kC>
 struct Smem {
@@ -80,7 +77,6 @@ struct Smem {
     std::uint8_t x[kC.tile_t * kC.tile_k];  ///< [panels, tile_t, row] e4m3 or e5m2
   };
   alignas(kSwizzleAlignment) Stage stage[kC.stages];
-  alignas(16) std::uint8_t turn[kC.mma_warps()][kTurnBytes];  ///< the epilogue's, a warp each
   alignas(8) std::uint64_t full[kC.stages];   ///< mbarriers: the stage's bytes have arrived (1 arrival + bytes)
   alignas(8) std::uint64_t empty[kC.stages];  ///< mbarriers: every mma warp has read the stage
   Tile tile[kC.stages];
@@ -90,8 +86,7 @@ struct Smem {
 constexpr std::size_t smem_bytes(const Config& c) {
   const auto stages = static_cast<std::size_t>(c.stages);
   const std::size_t bytes =
-      stages * (static_cast<std::size_t>((c.tile_f + c.tile_t) * c.tile_k) + 2 * sizeof(std::uint64_t) + sizeof(Tile)) +
-      static_cast<std::size_t>(c.mma_warps() * kTurnBytes);
+      stages * (static_cast<std::size_t>((c.tile_f + c.tile_t) * c.tile_k) + 2 * sizeof(std::uint64_t) + sizeof(Tile));
   return (bytes + kSwizzleAlignment - 1) / kSwizzleAlignment * kSwizzleAlignment;
 }
 
@@ -102,9 +97,9 @@ constexpr int registers_at_launch(const Config& c) {
   return std::min(255, 65536 / 4 / kWarpThreads / warps_of_scheduler / 8 * 8);
 }
 
-/// setmaxnreg of the mma warps and of the producers, where the producers are a warpgroup; 8 * 232 + 4 * 40 = 12 * 168.
-inline constexpr int kMmaWarpRegisters = 232;
-inline constexpr int kProducerRegisters = 40;
+/// setmaxnreg of the mma warps and of the producers, where the producers are a warpgroup; 8 * 224 + 4 * 56 = 12 * 168.
+inline constexpr int kMmaWarpRegisters = 224;
+inline constexpr int kProducerRegisters = 56;
 
 /// Registers of an mma warp's thread.
 constexpr int mma_registers(const Config& c) {
@@ -125,7 +120,8 @@ constexpr const char* why_illegal(const Config& c) {
   if (c.tile_t <= 0 || c.tile_t % (kMmaN * c.warps_t) != 0) {
     return "tile_t is not a multiple of 8 times warps_t: each mma warp takes columns of m16n8k32";
   }
-  if (c.tile_f > 256 || c.tile_t > 256) return "a tile is wider than 256, the most that one tensor copy brings";
+  if (c.tile_f > 256) return "tile_f is above 256, the most rows that one tensor copy brings";
+  if (c.tile_t > 128) return "tile_t is above 128, the most rows of a box of tokens";
   if (c.n_blocks() != 1 && c.n_blocks() % 2 != 0) {
     return "a warp's tokens are neither 8 nor a multiple of 16: one ldmatrix brings one or two mma's columns";
   }
@@ -134,8 +130,8 @@ constexpr const char* why_illegal(const Config& c) {
   if (c.producer_warps() == 4 && c.blocks_per_sm != 1) {
     return "setmaxnreg shares out the registers of a whole SM: 8 mma warps need blocks_per_sm 1";
   }
-  if (c.m_blocks() * c.n_blocks() * 4 + 40 > mma_registers(c)) {
-    return "the sums leave fewer than 40 registers of a thread for everything else";
+  if (c.m_blocks() * c.n_blocks() * 4 + 64 > mma_registers(c)) {
+    return "the sums leave fewer than 64 registers of a thread for everything else";
   }
   return nullptr;
 }

@@ -10,7 +10,8 @@ namespace moesaic {
 /// How the weights [E, N, K] lie in memory.
 enum class WeightLayout : std::uint8_t {
   rows,    ///< row-major, as checkpoints have them: nothing is copied
-  panels,  ///< [E, ceil(K / 128), N, 128], swizzled as shared memory wants it: a tile is one contiguous copy (panels.hpp)
+  panels,  ///< [E, ceil(K / 128), N, 128], swizzled as shared memory wants it: a tile is one contiguous copy
+           ///< (panels.hpp)
 };
 
 /// The format of the tokens' codes.
@@ -18,10 +19,12 @@ enum class TokenFormat : std::uint8_t { e4m3, e5m2 };
 
 /// The instruction that multiplies.
 enum class Multiply : std::uint8_t {
-  /// The fastest exact form of the target. 12.x: kind::mxf8f6f4.block_scale with unit scales, which runs at full rate on
+  /// The fastest exact form of the target. 12.x: kind::mxf8f6f4.block_scale with unit scales, which runs at full rate
+  /// on
   /// GeForce where the plain one runs at half. 9.0: both operands widened to f16, then the f16 multiply.
   fast,
-  plain,  ///< kind::f8f6f4, 12.x alone: which of the two is faster on GB10 and RTX PRO is for a tuner on the card to say
+  plain,  ///< kind::f8f6f4, 12.x alone: which of the two is faster on GB10 and RTX PRO is for a tuner on the card to
+          ///< say
 };
 
 /// The format of the result.
