@@ -64,14 +64,14 @@ TEST(Selection, AForcedVariantRunsOrIsAnError) {
   EXPECT_EQ(choice.decided_by, DecidedBy::user);
   EXPECT_EQ(choice.reason, "it was asked for by --variant");
   EXPECT_TRUE(mentions(refusal(kVariants, {.variant = variant_name(kTooDeep), .wished_by = "MOESAIC_VARIANT"}),
-                       {"was asked for by MOESAIC_VARIANT and cannot run: needs 57344"}));
+                       {"was asked for by MOESAIC_VARIANT and cannot run: needs 56320"}));
   EXPECT_TRUE(
       mentions(refusal(kVariants, {.variant = "moe_fp8_gemm/f1"}),
                {"moe_fp8_gemm/f1 was asked for by the caller and is not in this build; it has moe_fp8_gemm/f128"}));
 }
 
 TEST(Selection, NothingValidIsAnErrorWithTheReasons) {
-  EXPECT_TRUE(mentions(refusal(std::array{kTooDeep}, {}), {"moe_fp8_gemm/f64t8k128.s6.c2.w4x1: needs 57344"}));
+  EXPECT_TRUE(mentions(refusal(std::array{kTooDeep}, {}), {"moe_fp8_gemm/f64t8k128.s6.c2.w4x1: needs 56320"}));
 }
 
 TEST(Selection, ACapabilityWithoutCodeIsSaidOnce) {
@@ -145,7 +145,7 @@ TEST_F(Tuned, AForcedVariantWinsOverIt) {
 
 TEST_F(Tuned, AnEntryThatCannotRunIsAnError) {
   const Wishes wishes{.tuned = table(entry("[1, 8]", kTooDeep))};
-  EXPECT_TRUE(mentions(refusal(kVariants, wishes), {"tuned.json and cannot run: needs 57344"}));
+  EXPECT_TRUE(mentions(refusal(kVariants, wishes), {"tuned.json and cannot run: needs 56320"}));
 }
 
 TEST_F(Tuned, WhatItCannotBeIsRefused) {
