@@ -92,10 +92,10 @@ std::string choice_text(const ExplainedGemm& gemm) {
   const Cost& cost = choice.chosen().cost;
   return fmt::format(
       "  chosen   {}\n"
-      "  decided  by the {}: {}\n"
+      "  decided  {}\n"
       "  uses     {} {} per SM, {} bytes of shared memory each\n"
       "  time     {:.4g} us, {}; {} limits it most\n",
-      variant_name(choice.config), speaker(choice.decided_by), choice.reason, choice.config.blocks_per_sm,
+      variant_name(choice.config), choice.reason, choice.config.blocks_per_sm,
       choice.config.blocks_per_sm == 1 ? "block" : "blocks", smem_bytes(choice.config), us(cost.time_s), kPrediction,
       cost.limit());
 }
@@ -202,8 +202,9 @@ std::string as_text(const Explanation& explanation) {
                       explanation.tuned_file.empty() ? "no table: the cost model decides" : explanation.tuned_file);
   for (const ExplainedGemm& gemm : explanation.gemms) {
     const Work& work = gemm.work;
-    text += fmt::format("\n{}, {} tokens to {} of {} experts, n {}, k {}\n", gemm.name, work.tokens, work.top_k,
-                        work.problem.experts, work.problem.n, work.problem.k);
+    text += fmt::format("\n{}, {} {} to {} of {} experts, n {}, k {}\n", gemm.name, work.tokens,
+                        work.tokens == 1 ? "token" : "tokens", work.top_k, work.problem.experts, work.problem.n,
+                        work.problem.k);
     text += choice_text(gemm) + floor_text(gemm, explanation.device) + candidates_text(gemm);
   }
   return text;

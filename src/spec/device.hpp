@@ -39,9 +39,8 @@ struct Device {
 
 namespace detail {
 
-/// Assumed for every card and measured on none: less than the 64 bytes that an SM's port takes, more than it takes to
-/// stream from an H200's memory.
-inline constexpr double kAssumedL2BytesPerClock = 24;
+/// Assumed for every card and measured on none: half of the 64 bytes that an SM's port takes.
+inline constexpr double kAssumedL2BytesPerClock = 32;
 
 /// What all cards of compute capability 12.x share.
 constexpr Device blackwell(Device card) {
