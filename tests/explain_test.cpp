@@ -139,7 +139,7 @@ TEST(ExplainVerb, TextSaysTheSame) {
   const Result text = run(with(kQwen, {"--tokens", "16", "--gpu", "gb10"}));
   EXPECT_EQ(text.exit_code, kOk) << text.error;
   EXPECT_TRUE(mentions(text.out, {"gate_up, 16 tokens to 8 of 128 experts, n 1536, k 2048",
-                                  "decided  the cost model predicts", "weights of 82.4 experts",
+                                  "decided  the cost model predicts", "weights of 82.42 experts",
                                   "a prediction of the cost model", "rejected moe_fp8_gemm/", "tuned    no table"}));
 }
 
