@@ -42,7 +42,7 @@ file(REAL_PATH ${MOESAIC_NVCC} nvcc_real)
 cmake_path(GET nvcc_real PARENT_PATH nvcc_bin)
 find_path(MOESAIC_CUDA_INCLUDE_DIR cuda.h NO_CACHE HINTS ${nvcc_bin}/../include REQUIRED)
 
-set(MOESAIC_GPU_ARCHITECTURES 90a 120f)
+set(MOESAIC_GPU_ARCHITECTURES 90a 120f CACHE STRING "targets that the kernels are compiled for; a tuning build may want one")
 
 # A table of its own for a build that looks for good variants: a directory that is searched before src.
 set(MOESAIC_VARIANTS "" CACHE FILEPATH "table of GEMM variants to compile in place of src/kernels/variants.def")

@@ -158,16 +158,17 @@ __device__ inline std::uint32_t swizzled(std::uint32_t base, int row, int chunk)
   return base + static_cast<std::uint32_t>(row * kBytes + turned * 16);
 }
 
-/// The sums of one mma warp: m16n8 blocks over its share of the features and kN blocks of tokens.
-template <Config kC, int kN>
+/// The sums of one mma warp: m16n8 blocks over its share of the features and of the tokens.
+template <Config kC>
 struct Sums {
-  float d[kC.m_blocks()][kN > 0 ? kN : 1][4];
+  float d[kC.m_blocks()][kC.n_blocks()][4];
 };
 
-/// Adds one span of a stage: sums += W[warp's features, row] X[warp's tokens, row]^T, k ascending. `w` and `x` are
-/// addresses of the first chunk that this lane reads of the warp's features and tokens; chunk c is found by xor.
+/// Adds one span of a stage for kN blocks of tokens: sums += W[warp's features, row] X[warp's tokens, row]^T, k
+/// ascending. `w` and `x` are addresses of the first chunk that this lane reads of the warp's features and tokens;
+/// chunk c is found by xor.
 template <Config kC, int kN>
-__device__ void multiply_span(Sums<kC, kN>& sums, std::uint32_t w, std::uint32_t x) {
+__device__ void multiply_span(Sums<kC>& sums, std::uint32_t w, std::uint32_t x) {
   constexpr int kRow = kRowBytes<kC>;
 #pragma unroll
   for (int chunk = 0; chunk < kRow / 16; chunk += kMmaK / 16) {  // of 16 bytes; one mma takes two of them
@@ -317,12 +318,13 @@ struct Epilogue {
 };
 
 /// Scales the sums of a finished tile and stores those whose row and feature exist, 8 tokens after 8.
-template <Config kC, int kN>
-__device__ void store_tile(const MoeFp8GemmParams& p, const Sums<kC, kN>& sums, const Tile& tile,
-                           const WarpShare& share) {
+template <Config kC>
+__device__ void store_tile(const MoeFp8GemmParams& p, const Sums<kC>& sums, const Tile& tile, const WarpShare& share) {
+  if (share.groups == 0) return;
   const Epilogue<kC> epilogue(p, tile, share);
 #pragma unroll
-  for (int n = 0; n < kN; ++n) {
+  for (int n = 0; n < kC.n_blocks(); ++n) {
+    if (n >= share.groups) break;
     float d[kC.m_blocks()][4];
 #pragma unroll
     for (int m = 0; m < kC.m_blocks(); ++m) {
@@ -339,11 +341,11 @@ __device__ void store_tile(const MoeFp8GemmParams& p, const Sums<kC, kN>& sums, 
   }
 }
 
-/// Multiplies and stores one tile, of which this warp has at most kN groups of 8 tokens; the ring stands at its first
-/// stage. kN is known to the compiler, so that a tile of few tokens costs no more than these.
+/// Multiplies one tile, of which this warp has at most kN groups of 8 tokens; the ring stands at its first stage. kN is
+/// known to the compiler, so that a tile of few tokens costs no more than these.
 template <Config kC, int kN>
-__device__ void run_tile(const MoeFp8GemmParams& p, Smem<kC>& smem, RingPosition<kC.stages>& at, const Tile& tile,
-                         const WarpShare& share) {
+__device__ void multiply_tile(const MoeFp8GemmParams& p, Smem<kC>& smem, RingPosition<kC.stages>& at, Sums<kC>& sums,
+                              const WarpShare& share) {
   constexpr int kRow = kRowBytes<kC>;
   const int lane = share.lane;
   // A in fragment order: rows 0-7 and 8-15 of the lower chunk, then of the upper one. B: both chunks of 8 rows, then
@@ -352,7 +354,6 @@ __device__ void run_tile(const MoeFp8GemmParams& p, Smem<kC>& smem, RingPosition
   const std::uint32_t x0 =
       swizzled<kRow>(0, share.token0 + lane / 16 * 8 % (kN == 1 ? 8 : 16) + lane % 8, lane / 8 % 2);
   const int steps = ceil_div(p.k, kC.tile_k);
-  Sums<kC, kN> sums{};
   for (int step = 0; step < steps; ++step) {
     wait(&smem.full[at.stage], at.phase);
     if constexpr (kN > 0) {
@@ -368,7 +369,6 @@ __device__ void run_tile(const MoeFp8GemmParams& p, Smem<kC>& smem, RingPosition
     if (lane == 0) ptx::mbarrier_arrive(&smem.empty[at.stage]);
     at.advance();
   }
-  if constexpr (kN > 0) store_tile<kC, kN>(p, sums, tile, share);
 }
 
 /// The next larger count of token groups for which there is a loop: 0, 1, 2, 4, 6, 8, 12, 16, at most `most`.
@@ -377,13 +377,16 @@ constexpr int next_groups(int groups, int most) {
   return next < most ? next : most;
 }
 
+/// multiply_tile for the least such count that holds the warp's groups.
 template <Config kC, int kN = 0>
-__device__ void run_tile_of(const MoeFp8GemmParams& p, Smem<kC>& smem, RingPosition<kC.stages>& at, const Tile& tile,
-                            const WarpShare& share) {
+__device__ void multiply_groups(const MoeFp8GemmParams& p, Smem<kC>& smem, RingPosition<kC.stages>& at, Sums<kC>& sums,
+                                const WarpShare& share) {
   if constexpr (kN < kC.n_blocks()) {
-    if (share.groups > kN) return run_tile_of<kC, next_groups(kN, kC.n_blocks())>(p, smem, at, tile, share);
+    if (share.groups > kN) {
+      return multiply_groups<kC, next_groups(kN, kC.n_blocks())>(p, smem, at, sums, share);
+    }
   }
-  run_tile<kC, kN>(p, smem, at, tile, share);
+  multiply_tile<kC, kN>(p, smem, at, sums, share);
 }
 
 /// One mma warp: takes tiles in the producer's order until the one that says stop.
@@ -397,7 +400,10 @@ __device__ void consume(const MoeFp8GemmParams& p, Smem<kC>& smem) {
     wait(&smem.full[at.stage], at.phase);
     const Tile tile = smem.tile[at.stage];
     if (tile.expert < 0) return;
-    run_tile_of<kC>(p, smem, at, tile, share_of<kC>(tile, warp, lane));
+    const WarpShare share = share_of<kC>(tile, warp, lane);
+    Sums<kC> sums{};
+    multiply_groups<kC>(p, smem, at, sums, share);
+    store_tile<kC>(p, sums, tile, share);
   }
 }
 
