@@ -27,11 +27,11 @@ ChosenPlace settle(const device::BestPlace& best, const Layer& layer, const Devi
   return {device::Place{}, fmt::format("{} is here and cannot run this layer: {}", card.full_name, reason)};
 }
 
-ChosenPlace choose_place(const std::string& option, std::uint64_t seed, const Layer& layer) {
+ChosenPlace choose_place(const std::string& option, std::uint64_t seed, const Layer* layer) {
   if (option == "auto") {
     const device::BestPlace best = device::best_place();
-    if (best.place.kind == device::Place::Kind::cpu) return {best.place, best.reason};
-    return settle(best, layer, device::Gpu(best.place).device());
+    if (best.place.kind == device::Place::Kind::cpu || layer == nullptr) return {best.place, best.reason};
+    return settle(best, *layer, device::Gpu(best.place).device());
   }
   try {
     device::Place place = device::parse_place(option);

@@ -16,10 +16,10 @@ struct ChosenPlace {
   std::string reason;
 };
 
-/// Reads the option --device. `seed` is that of an emulated card's interleavings. `layer` is looked at as why_not_gpu()
-/// does, and only for auto: any other name is taken at its word.
+/// Reads the option --device. `seed` is that of an emulated card's interleavings. auto is the best place that can run
+/// `layer`, which is looked at as why_not_gpu() does, or null; any other name is taken at its word.
 /// Throws Error for a name that is not known, with the nearest one that is.
-ChosenPlace choose_place(const std::string& option, std::uint64_t seed, const Layer& layer);
+ChosenPlace choose_place(const std::string& option, std::uint64_t seed, const Layer* layer = nullptr);
 
 /// What auto comes to when the best place is this card: the cpu, with the reason, when the card cannot run the layer.
 ChosenPlace settle(const device::BestPlace& best, const Layer& layer, const Device& card);

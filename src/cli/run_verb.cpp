@@ -144,7 +144,7 @@ int run(const RunOptions& options) {
   report.layout = planned.layout;
   report.scheme = checkpoint::describe_schemes(planned);
   report.seed = options.seed;
-  const ChosenPlace chosen = choose_place(options.device, options.seed, planned.layer);
+  const ChosenPlace chosen = choose_place(options.device, options.seed, &planned.layer);
   report.device_asked = options.device;
   report.reason = chosen.reason;
 
