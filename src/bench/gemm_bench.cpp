@@ -183,9 +183,11 @@ void GemmBench::time(Point& point, const Operands& operands) {
 }
 
 Point GemmBench::measure(const Workload& workload) {
-  Point point{.workload = workload, .out = options_.out};
+  Point point;
+  point.workload = workload;
+  point.out = options_.out;
   for (const Candidate& candidate : candidates(workload, point.rejected))
-    point.timed.push_back({.candidate = candidate});
+    point.timed.emplace_back().candidate = candidate;
   const Operands operands = make_operands(workload, point);
   time(point, operands);
   for (Timed& timed : point.timed) {

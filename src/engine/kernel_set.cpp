@@ -55,7 +55,7 @@ void set_maps(const device::Gpu& gpu, const Config& config, const GroupedGemm& g
   }
 }
 
-kernels::MoeFp8GemmParams gemm_params(const GroupedGemm& gemm) {
+kernels::MoeFp8GemmParams gemm_params(const GroupedGemm& gemm, const device::Buffer& tickets) {
   const Problem& problem = gemm.problem;
   const auto [w_scale_expert, w_scale_channel] = scale_strides(gemm.w_scale_per, problem.n);
   const auto [x_scale_expert, x_scale_row] = scale_strides(gemm.x_scale_per, 0);
@@ -67,6 +67,7 @@ kernels::MoeFp8GemmParams gemm_params(const GroupedGemm& gemm) {
       .x_scales = gemm.x_scales->as<const float>(),
       .bias = gemm.bias != nullptr ? gemm.bias->as<const float>() : nullptr,
       .first = gemm.first->as<const std::int32_t>(),
+      .tickets = tickets.as<std::int32_t>(),
       .out = gemm.out->as<void>(),
       .experts = problem.experts,
       .n = problem.n,
@@ -83,7 +84,9 @@ kernels::MoeFp8GemmParams gemm_params(const GroupedGemm& gemm) {
 }  // namespace
 
 KernelSet::KernelSet(device::Gpu& gpu, const unsigned char* image)
-    : gpu_(gpu), module_(gpu.load(image != nullptr ? image : kernels::fat_binary().data())) {}
+    : gpu_(gpu),
+      module_(gpu.load(image != nullptr ? image : kernels::fat_binary().data())),
+      tickets_(gpu.upload<std::int32_t>(std::array{0})) {}
 
 std::span<const Config> KernelSet::variants() {
   return kernels::kGemmVariants;
@@ -126,7 +129,7 @@ void KernelSet::gemm(const Config& config, const GroupedGemm& gemm) {
                           .threads = static_cast<unsigned>(config.threads()),
                           .smem_bytes = static_cast<unsigned>(variant.smem_bytes),
                           .dependent = gemm.dependence != Dependence::full};
-  kernels::MoeFp8GemmParams params = gemm_params(gemm);
+  kernels::MoeFp8GemmParams params = gemm_params(gemm, tickets_);
   set_maps(gpu_, config, gemm, params);
   gpu_.launch(variant.function, grid, params);
   ++launches_[variant_name(config)];

@@ -54,6 +54,11 @@ class TileWalk {
     return found;
   }
 
+  /// Tiles up to where the walk stands: all of them, once find() has found no more.
+  __device__ int passed() const {
+    return before_ + total_;
+  }
+
  private:
   static constexpr unsigned kAll = 0xffffffffU;
   static constexpr int kEach = 4;  ///< experts of a lane

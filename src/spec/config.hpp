@@ -111,9 +111,7 @@ constexpr const char* why_illegal(const Config& c) {
   if (c.tile_k != 64 && c.tile_k != 128 && c.tile_k != 256) {
     return "tile_k is not 64, 128 or 256: a row of a stage is one span of the 64-byte or the 128-byte swizzle, or two";
   }
-  if (c.warps_f < 1 || c.warps_t < 1 || (c.mma_warps() != 2 && c.mma_warps() != 4 && c.mma_warps() != 8)) {
-    return "there are not 2, 4 or 8 mma warps";
-  }
+  if (c.warps_f < 1 || c.warps_t < 1 || c.mma_warps() > 8) return "there are not 1 to 8 mma warps";
   if (c.tile_f <= 0 || c.tile_f % (kMmaM * c.warps_f) != 0) {
     return "tile_f is not a multiple of 16 times warps_f: each mma warp takes rows of m16n8k32";
   }
@@ -122,9 +120,6 @@ constexpr const char* why_illegal(const Config& c) {
   }
   if (c.tile_f > 256) return "tile_f is above 256, the most rows that one tensor copy brings";
   if (c.tile_t > 128) return "tile_t is above 128, the most rows of a box of tokens";
-  if (c.n_blocks() != 1 && c.n_blocks() % 2 != 0) {
-    return "a warp's tokens are neither 8 nor a multiple of 16: one ldmatrix brings one or two mma's columns";
-  }
   if (c.stages < 2) return "fewer than 2 stages: the ring could not overlap copies with the multiply";
   if (c.blocks_per_sm < 1) return "blocks_per_sm is below 1";
   if (c.producer_warps() == 4 && c.blocks_per_sm != 1) {
