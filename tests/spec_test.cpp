@@ -134,11 +134,12 @@ TEST(Configs, AreIllegalForAReason) {
   };
   EXPECT_EQ(why([](Config&) {}), "");
   EXPECT_NE(why([](Config& c) { c.tile_k = 96; }).find("tile_k is not 64, 128 or 256"), std::string::npos);
-  EXPECT_NE(why([](Config& c) { c.warps_t = 3; }).find("not 2, 4 or 8 mma warps"), std::string::npos);
+  EXPECT_NE(why([](Config& c) { c.warps_t = 3; }).find("not 1 to 8 mma warps"), std::string::npos);
   EXPECT_NE(why([](Config& c) { c.tile_f = 96; }).find("tile_f is not a multiple of 16 times warps_f"),
             std::string::npos);
   EXPECT_NE(why([](Config& c) { c.tile_f = 320; }).find("tile_f is above 256"), std::string::npos);
-  EXPECT_NE(why([](Config& c) { c.tile_t = 24; }).find("neither 8 nor a multiple of 16"), std::string::npos);
+  EXPECT_NE(why([](Config& c) { c.tile_t = 20; }).find("tile_t is not a multiple of 8 times warps_t"),
+            std::string::npos);
   EXPECT_NE(why([](Config& c) { c.stages = 1; }).find("fewer than 2 stages"), std::string::npos);
   EXPECT_NE(why([](Config& c) { c.blocks_per_sm = 0; }).find("blocks_per_sm is below 1"), std::string::npos);
 }
