@@ -2,7 +2,6 @@
 
 #include "engine/kernel_set.hpp"
 #include "engine/router.hpp"
-#include "engine/selection.hpp"
 #include "spec/error.hpp"
 
 namespace moesaic::engine {
@@ -54,10 +53,10 @@ struct Workspace {
 
 class GpuEngine : public Engine {
  public:
-  GpuEngine(const Layer& layer, const device::Place& place, GpuOptions options)
+  GpuEngine(const Layer& layer, const device::Place& place, Wishes wishes)
       : layer_(layer),
         place_name_(place.name()),
-        options_(std::move(options)),
+        wishes_(std::move(wishes)),
         gpu_(place),
         kernels_(gpu_),
         gate_up_(gpu_, layer.gate_up),
@@ -74,7 +73,10 @@ class GpuEngine : public Engine {
     return names;
   }
 
+  std::vector<std::string> choices() const override { return choices_; }
+
   Trace run(const Tokens& tokens, Keep keep) override {
+    choices_.clear();
     Trace trace;
     trace.routing = route(layer_, tokens);
     const Routing& routing = trace.routing;
@@ -109,19 +111,22 @@ class GpuEngine : public Engine {
 
  private:
   Choice choice(const Matrices& experts, int tokens) const {
-    return choose(kernels_.variants(), experts.problem, tokens, layer_.shape.top_k, gpu_.device(), options_.variant);
+    const Work work{.problem = experts.problem, .tokens = tokens, .top_k = layer_.shape.top_k};
+    return choose(kernels_.variants(), work, gpu_.device(), wishes_);
   }
 
   void gemm(const Matrices& experts, int tokens, int rows, const Buffer& first, const Buffer& x, const Buffer& x_scales,
             const Buffer& out) {
-    kernels_.gemm(choice(experts, tokens).config, {.problem = experts.problem,
-                                                   .rows = rows,
-                                                   .w = &experts.codes,
-                                                   .w_scales = &experts.scales,
-                                                   .x = &x,
-                                                   .x_scales = &x_scales,
-                                                   .first = &first,
-                                                   .out = &out});
+    const Choice chosen = choice(experts, tokens);
+    choices_.push_back(variant_name(chosen.config) + ": " + chosen.reason);
+    kernels_.gemm(chosen.config, {.problem = experts.problem,
+                                  .rows = rows,
+                                  .w = &experts.codes,
+                                  .w_scales = &experts.scales,
+                                  .x = &x,
+                                  .x_scales = &x_scales,
+                                  .first = &first,
+                                  .out = &out});
   }
 
   void download(const Workspace& space, std::size_t rows, std::size_t tokens, Keep keep, Trace& trace) const {
@@ -138,7 +143,8 @@ class GpuEngine : public Engine {
 
   const Layer& layer_;
   std::string place_name_;
-  GpuOptions options_;
+  Wishes wishes_;
+  std::vector<std::string> choices_;
   device::Gpu gpu_;
   KernelSet kernels_;
   Matrices gate_up_;
@@ -203,9 +209,9 @@ std::string why_not_on(const Layer& layer, const Device& card) {
   return "";
 }
 
-std::unique_ptr<Engine> make_gpu_engine(const Layer& layer, const device::Place& place, GpuOptions options) {
+std::unique_ptr<Engine> make_gpu_engine(const Layer& layer, const device::Place& place, Wishes wishes) {
   if (const std::string reason = why_not_gpu(layer); !reason.empty()) throw Error(layer.name + ": " + reason);
-  return std::make_unique<GpuEngine>(layer, place, std::move(options));
+  return std::make_unique<GpuEngine>(layer, place, std::move(wishes));
 }
 
 }  // namespace moesaic::engine

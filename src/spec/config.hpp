@@ -207,6 +207,27 @@ inline std::string why_not_problem(const Config& c, const Problem& problem) {
   return {};
 }
 
+/// Which of an SM's resources is too small for the blocks that a legal config counts on; shared memory first.
+inline std::string what_is_short(const Config& c, const Device& device) {
+  const auto sentence = [&](const std::string& need, const std::string& of_what, std::int64_t left) {
+    return "needs " + need + of_what + " in each of " + std::to_string(c.blocks_per_sm) + " blocks per SM; " +
+           std::string(device.full_name) + " leaves " + std::to_string(left);
+  };
+  const auto share = std::max(std::int64_t{0}, static_cast<std::int64_t>(smem_share_bytes(device, c.blocks_per_sm)));
+  if (static_cast<std::int64_t>(smem_bytes(c)) > share) {
+    return sentence(std::to_string(smem_bytes(c)), " bytes of shared memory", share);
+  }
+  const int registers = registers_at_launch(c) * c.threads();
+  if (registers > device.registers_per_sm / c.blocks_per_sm) {
+    return sentence(std::to_string(registers), " registers", device.registers_per_sm / c.blocks_per_sm);
+  }
+  if (c.threads() > device.threads_per_sm / c.blocks_per_sm) {
+    return sentence(std::to_string(c.threads()), " threads", device.threads_per_sm / c.blocks_per_sm);
+  }
+  return "counts on " + std::to_string(c.blocks_per_sm) + " blocks per SM; " + std::string(device.full_name) +
+         " holds " + std::to_string(device.blocks_per_sm);
+}
+
 }  // namespace detail
 
 /// Whether the variant can run this problem on this device: empty when it can, else the reason as a sentence.
@@ -218,11 +239,7 @@ inline std::string valid(const Config& c, const Problem& problem, const Device& 
     return "kind::f8f6f4 is an instruction of compute capability 12.x; " + std::string(device.full_name) + " has " +
            std::to_string(device.major) + "." + std::to_string(device.minor);
   }
-  if (!fits(c, device)) {
-    return "needs " + std::to_string(smem_bytes(c)) + " bytes of shared memory in each of " +
-           std::to_string(c.blocks_per_sm) + " blocks per SM; " + std::string(device.full_name) + " leaves " +
-           std::to_string(smem_share_bytes(device, c.blocks_per_sm));
-  }
+  if (!fits(c, device)) return detail::what_is_short(c, device);
   return {};
 }
 
