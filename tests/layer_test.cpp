@@ -91,6 +91,28 @@ TEST_P(LayerTest, StaticAndDynamicInputScales) {
   }
 }
 
+/// Routers of every scoring around experts that there are kernels for.
+TEST_P(LayerTest, RoutersOfEveryScoring) {
+  const auto chosen_softmax = [](Random& random, Layer& layer) {
+    layer.router.scoring = Scoring::chosen_softmax;
+    layer.router.bias = random_floats(random, layer.shape.experts, 0, 1);
+  };
+  const Scheme scheme{WeightScheme::fp8_channel, InputScheme::fp8_token};
+  for (const LayerKind& kind :
+       {LayerKind{"sigmoid", scheme, as_deepseek}, LayerKind{"chosen_softmax", scheme, chosen_softmax}}) {
+    SCOPED_TRACE(kind.name);
+    Random random(3);
+    const Layer layer = random_layer(random, kind, {8, 2, 128, 80});
+    const Tokens tokens = random_tokens(random, 6, 128);
+    const Trace trace = make_engine(layer, GetParam(), 1)->run(tokens, engine::Keep::trace);
+    const reference::Judgement judgement = reference::judge(layer, tokens, trace);
+    EXPECT_TRUE(judgement.passed()) << judgement.text();
+    if (GetParam() != "cpu") {
+      EXPECT_EQ(judgement.stages.front().name, "logits");
+    }
+  }
+}
+
 TEST_P(LayerTest, KeepsTheOutputAloneWhenAsked) {
   const LayerInput input = make_input(layer_cases()[2]);
   const auto engine = make_engine(input.layer, GetParam(), 1);

@@ -248,6 +248,16 @@ __device__ inline void mma_fp8(float (&d)[4], const std::uint32_t (&a)[4], std::
 }
 #endif
 
+/// atom.add (acquire and release, device scope): the old value.
+__device__ inline std::uint32_t atom_add_acq_rel(std::uint32_t* counter, std::uint32_t value) {
+  std::uint32_t old;
+  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], %2;"
+               : "=r"(old)
+               : "l"(__cvta_generic_to_global(counter)), "r"(value)
+               : "memory");
+  return old;
+}
+
 /// cvt.rn.satfinite.e4m3x2: two floats to two e4m3 codes, `low` in the low byte.
 __device__ inline std::uint16_t cvt_e4m3x2(float low, float high) {
   std::uint16_t codes;
