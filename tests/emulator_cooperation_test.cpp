@@ -151,7 +151,9 @@ TEST(Calls, WhatPrintfGivesIsDefinedAndWhatItIsGivenIsLookedAt) {
     EXPECT_EQ(said.empty(), std::string_view(expected).empty()) << said;
     EXPECT_NE(said.find(expected), std::string::npos) << said;
     EXPECT_EQ(said.find("it stores"), std::string::npos) << said;
-    if (said.empty()) EXPECT_EQ(printed, "5\n");
+    if (said.empty()) {
+      EXPECT_EQ(printed, "5\n");
+    }
   }
 }
 

@@ -94,7 +94,7 @@ __device__ void missing_fence_between_blocks(const Params& p) {
   if (threadIdx.x == 0) {
     while (ptx::load_acquire(p.zeros) == 0) {
     }
-    if (!kBug) ptx::fence_proxy_async();
+    if (!kBug) asm volatile("fence.proxy.async.global;" ::: "memory");
     ptx::mbarrier_arrive_expect_tx(&full, kTileBytes);
     ptx::bulk_load(tile, rows, kTileBytes, &full);  // caught: proxy_race
   }
@@ -339,6 +339,12 @@ __device__ void cluster_barrier_missed(const Params& p) {
   p.out[place()] = 1;
 }
 
+__device__ inline void store_async(u32* to, u32 value, u64* barrier) {
+  asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 [%0], %1, [%2];" ::"r"(ptx::smem(to)),
+               "r"(value), "r"(ptx::smem(barrier))
+               : "memory");
+}
+
 /// Without a launch in clusters there is no cluster's memory to address; within a block another instruction does it.
 template <bool kBug>
 __device__ void cluster_address_without_clusters(const Params& p) {
@@ -348,10 +354,7 @@ __device__ void cluster_address_without_clusters(const Params& p) {
   if (threadIdx.x == 0) {
     if (kBug) {
       ptx::mbarrier_arrive_expect_tx(&full, 4);
-      asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 [%0], %1, [%2];" ::"r"(
-                       ptx::smem(word)),  // caught: invalid
-                   "r"(7), "r"(ptx::smem(&full))
-                   : "memory");
+      store_async(word, 7, &full);  // caught: invalid
     } else {
       word[0] = 7;
       ptx::mbarrier_arrive(&full);
