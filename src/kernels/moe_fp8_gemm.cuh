@@ -14,12 +14,15 @@
 /// Weights are the mma's M operand and tokens its N, so that a tile of 8 tokens wastes nothing in decode. Every element
 /// is one chain of m16n8k32 steps in ascending k, whatever the tile: all variants give the same bits.
 ///
-/// Roles: a producer warp walks the tiles of this block (blockIdx.x, + gridDim.x, ...) and fills a ring of stages by
-/// bulk copies; warps_f x warps_t mma warps share a tile's features and tokens and empty the ring.
-///   full[s]   producer -> mma warps: 1 arrival and all bytes of the stage; smem.tile[s] is valid
-///   empty[s]  mma warps -> producer: an arrival of each warp
-/// A stage whose tile has expert < 0 carries no bytes and ends the mma warps. With eight mma warps the producer is the
-/// first warp of a warpgroup that gives its registers to theirs.
+/// Roles: a scheduler warp finds the tiles of this block, the first by blockIdx.x and each further one by a ticket; a
+/// producer thread fills a ring of stages with their operands by bulk copies; warps_f x warps_t mma warps share a
+/// tile's features and tokens and empty the ring.
+///   found_full[i]   scheduler -> producer: smem.found[i] is valid
+///   found_empty[i]  producer -> scheduler
+///   full[s]         producer -> mma warps: 1 arrival and all bytes of the stage; smem.tile[s] is valid
+///   empty[s]        mma warps -> producer: an arrival of each warp
+/// A tile with expert < 0 ends each of them; its stage carries no bytes. Where eight mma warps hold many sums, the
+/// others are a warpgroup that gives its registers to theirs.
 ///
 /// Shared memory: struct Smem<Config> (spec/config.hpp): stages * (tile_f + tile_t) * tile_k bytes, barriers, tiles.
 /// Only rows that exist are copied; what is left in the others stays in their own columns of the sums, which nobody
@@ -56,7 +59,7 @@ __device__ inline int copied_rows(int rows) {
   return rows > 4 ? (rows + kMmaN - 1) / kMmaN * kMmaN : rows == 3 ? 4 : rows;
 }
 
-/// What the producer knows of the tile whose stages it fills.
+/// The copies of one tile.
 template <Config kC>
 struct Copies {
   const MoeFp8GemmParams& p;
@@ -71,7 +74,7 @@ struct Copies {
         x_rows(copied_rows(found.tile.rows)),
         w_bytes(static_cast<std::uint32_t>(
             (params.panels != nullptr ? min(kC.tile_f, params.n - found.tile.n0) : kC.tile_f) * kRowBytes<kC>)),
-        policy(found.only_one ? ptx::policy_evict_first() : ptx::policy_evict_normal()) {}
+        policy(found.only_one != 0 ? ptx::policy_evict_first() : ptx::policy_evict_normal()) {}
 
   /// Spans of the step at k0 that exist: the last step of a problem may lack its second.
   __device__ int spans(int k0) const { return min(kSpans<kC>, ceil_div(p.k - k0, kRowBytes<kC>)); }
@@ -97,7 +100,7 @@ struct Copies {
     for (int span = 0; span < count; ++span, k0 += kRowBytes<kC>, to += kC.tile_t * kRowBytes<kC>) {
       int row = 0;
       while (row < x_rows) {  // the largest box that is left to cover
-        const int map = 31 - __clz(x_rows - row);
+        const int map = min(kTokenMaps - 1, 31 - __clz(x_rows - row));
         ptx::tensor_copy_2d(to + row * kRowBytes<kC>, &p.x[map], k0, tile.row0 + row, full);
         row += 1 << map;
       }
@@ -105,65 +108,87 @@ struct Copies {
   }
 };
 
-/// Waits for the grids in front of this one, and lets the next one start as blocks of this one end: it then waits
-/// likewise.
+/// Waits for the grids in front of this one, and lets the next one start as blocks of this one end: it waits likewise.
 __device__ inline void wait_for_grids() {
   ptx::griddepcontrol_wait();
   ptx::griddepcontrol_launch_dependents();
 }
 
-/// The producer warp: finds tiles, and lane 0 starts the copies of each k step as soon as a stage is free.
+/// The scheduler warp: tells the producer which tiles this block computes, some ahead of time, so that a ticket's way
+/// to memory and back holds up nobody, and has the weights' scales brought near.
 template <Config kC>
-__device__ void produce(const MoeFp8GemmParams& p, Smem<kC>& smem) {
+__device__ void schedule(const MoeFp8GemmParams& p, Smem<kC>& smem) {
   const bool leader = threadIdx.x % kWarpThreads == 0;
-  const int steps = ceil_div(p.k, kC.tile_k);
-  if (leader) {
-    if (p.panels == nullptr) ptx::prefetch_tensormap(&p.w);
-    for (int map = 0; (1 << map) <= kC.tile_t; ++map) ptx::prefetch_tensormap(&p.x[map]);
-  }
   if (p.dependence != Dependence::early) wait_for_grids();
   TileWalk<kC.tile_f, kC.tile_t> walk(p.first, p.experts, p.n);
-  RingPosition<kC.stages> at;
-  int begun = 0;  // steps of the first tile whose weights were asked for before the wait
-  bool waited = p.dependence != Dependence::early;
+  RingPosition<kFoundTiles> at;
   auto index = static_cast<int>(blockIdx.x);
   for (int ticket = -1;; index = static_cast<int>(gridDim.x) + ticket) {
     const FoundTile found = walk.find(index);
-    const bool last = found.tile.expert < 0;
     if (leader) {
-      const Copies<kC> copies(p, found);
-      const auto begin = [&](int stage, int step) {
-        smem.tile[stage] = found.tile;
-        ptx::mbarrier_arrive_expect_tx(&smem.full[stage], copies.bytes(step * kC.tile_k));
-        copies.weights(smem.stage[stage].w, step * kC.tile_k, &smem.full[stage]);
-      };
-      if (!waited) {
-        for (; !last && begun < min(steps, kC.stages); ++begun) begin(begun, begun);
-        wait_for_grids();
-        waited = true;
-      }
-      if (!last) ticket = atomicAdd(p.tickets, 1);  // asked for now, needed when this tile's copies are under way
-      for (int step = 0; step < (last ? 1 : steps); ++step) {
-        if (step >= begun) {
-          wait(&smem.empty[at.stage], at.phase ^ 1);  // the first round finds every stage free
-          if (last) {
-            smem.tile[at.stage] = found.tile;
-            ptx::mbarrier_arrive(&smem.full[at.stage]);
-            break;
-          }
-          begin(at.stage, step);
-        }
-        copies.tokens(smem.stage[at.stage].x, step * kC.tile_k, &smem.full[at.stage]);
-        at.advance();
-      }
-      begun = 0;
+      wait(&smem.found_empty[at.stage], at.phase ^ 1);
+      smem.found[at.stage] = found;
+      ptx::mbarrier_arrive(&smem.found_full[at.stage]);
     }
-    if (last) {
+    at.advance();
+    if (ticket < 0 && p.dependence == Dependence::early) wait_for_grids();
+    if (found.tile.expert < 0) {
       // As many tickets are drawn as there are tiles: who drew the last leaves the counter as it was found.
       if (leader && ticket >= 0 && ticket == walk.passed() - 1) atomicExch(p.tickets, 0);
       return;
     }
+    if (leader) {
+      if (p.w_scale_channel != 0) {
+        const float* scales = p.w_scales + static_cast<std::int64_t>(found.tile.expert) * p.n + found.tile.n0;
+        ptx::bulk_prefetch(scales, min(kC.tile_f, p.n - found.tile.n0) * sizeof(float));
+      }
+      ticket = atomicAdd(p.tickets, 1);
+    }
     ticket = __shfl_sync(0xffffffffU, ticket, 0);
+  }
+}
+
+/// The producer, one thread: starts the copies of each k step as soon as a stage is free.
+template <Config kC>
+__device__ void produce(const MoeFp8GemmParams& p, Smem<kC>& smem) {
+  if (p.panels == nullptr) ptx::prefetch_tensormap(&p.w);
+  for (int map = 0; map < kTokenMaps && (1 << map) <= kC.tile_t; ++map) ptx::prefetch_tensormap(&p.x[map]);
+  const int steps = ceil_div(p.k, kC.tile_k);
+  bool waited = p.dependence != Dependence::early;
+  if (waited) ptx::griddepcontrol_wait();
+  RingPosition<kFoundTiles> tile_at;
+  RingPosition<kC.stages> at;
+  for (;;) {
+    wait(&smem.found_full[tile_at.stage], tile_at.phase);
+    const FoundTile found = smem.found[tile_at.stage];
+    ptx::mbarrier_arrive(&smem.found_empty[tile_at.stage]);
+    tile_at.advance();
+    if (found.tile.expert < 0) {
+      wait(&smem.empty[at.stage], at.phase ^ 1);
+      smem.tile[at.stage] = found.tile;
+      ptx::mbarrier_arrive(&smem.full[at.stage]);
+      return;
+    }
+    const Copies<kC> copies(p, found);
+    const auto begin = [&](int stage, int step) {
+      smem.tile[stage] = found.tile;
+      ptx::mbarrier_arrive_expect_tx(&smem.full[stage], copies.bytes(step * kC.tile_k));
+      copies.weights(smem.stage[stage].w, step * kC.tile_k, &smem.full[stage]);
+    };
+    int begun = 0;  // steps whose weights were asked for before the wait
+    if (!waited) {
+      for (; begun < min(steps, kC.stages); ++begun) begin(begun, begun);
+      ptx::griddepcontrol_wait();
+      waited = true;
+    }
+    for (int step = 0; step < steps; ++step) {
+      if (step >= begun) {
+        wait(&smem.empty[at.stage], at.phase ^ 1);  // the first round finds every stage free
+        begin(at.stage, step);
+      }
+      copies.tokens(smem.stage[at.stage].x, step * kC.tile_k, &smem.full[at.stage]);
+      at.advance();
+    }
   }
 }
 
@@ -507,15 +532,21 @@ __device__ void moe_fp8_gemm(const MoeFp8GemmParams& p) {
       ptx::mbarrier_init(&smem.full[stage], 1);
       ptx::mbarrier_init(&smem.empty[stage], kC.mma_warps());
     }
+    for (int i = 0; i < kFoundTiles; ++i) {
+      ptx::mbarrier_init(&smem.found_full[i], 1);
+      ptx::mbarrier_init(&smem.found_empty[i], 1);
+    }
     ptx::fence_proxy_async();
   }
   __syncthreads();
   const auto warp = static_cast<int>(threadIdx.x / kWarpThreads);
+  constexpr bool kShareRegisters = kC.other_warps() == 4;
   if (warp >= kC.mma_warps()) {
-    if constexpr (kC.producer_warps() == 4) ptx::release_registers<kProducerRegisters>();
-    if (warp == kC.mma_warps()) produce<kC>(p, smem);
+    if constexpr (kShareRegisters) ptx::release_registers<kOtherWarpRegisters>();
+    if (warp == kC.mma_warps()) schedule<kC>(p, smem);
+    if (warp == kC.mma_warps() + 1 && threadIdx.x % kWarpThreads == 0) produce<kC>(p, smem);
   } else {
-    if constexpr (kC.producer_warps() == 4) ptx::take_registers<kMmaWarpRegisters>();
+    if constexpr (kShareRegisters) ptx::take_registers<kMmaWarpRegisters>();
     consume<kC>(p, smem);
   }
 }

@@ -76,6 +76,12 @@ __device__ inline void bulk_copy(void* destination, const void* source, std::uin
       : "memory");
 }
 
+/// cp.async.bulk.prefetch: brings `bytes` contiguous bytes into the L2; address and size are multiples of 16.
+__device__ inline void bulk_prefetch(const void* from, std::uint32_t bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(from)), "r"(bytes)
+               : "memory");
+}
+
 /// cp.async.bulk.tensor.2d: one box of a tensor map to shared memory, its bytes counted on `barrier`.
 __device__ inline void tensor_copy_2d(void* destination, const CUtensorMap* map, std::int32_t c0, std::int32_t c1,
                                       std::uint64_t* barrier) {
@@ -241,6 +247,16 @@ __device__ inline void mma_fp8(float (&d)[4], const std::uint32_t (&a)[4], std::
   mma_f16(d, upper, widen<kFormat>(low(b1)), widen<kFormat>(high(b1)));
 }
 #endif
+
+/// atom.add (acquire and release, device scope): the old value.
+__device__ inline std::uint32_t atom_add_acq_rel(std::uint32_t* counter, std::uint32_t value) {
+  std::uint32_t old;
+  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], %2;"
+               : "=r"(old)
+               : "l"(__cvta_generic_to_global(counter)), "r"(value)
+               : "memory");
+  return old;
+}
 
 /// cvt.rn.satfinite.e4m3x2: two floats to two e4m3 codes, `low` in the low byte.
 __device__ inline std::uint16_t cvt_e4m3x2(float low, float high) {
