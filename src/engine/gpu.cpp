@@ -122,7 +122,9 @@ class GpuEngine : public Engine {
                                   .x_scales = &x_scales,
                                   .first = &routing.first,
                                   .out = &out,
-                                  .x_scale_per = experts.is_static() ? ScalePer::expert : ScalePer::vector});
+                                  .x_scale_per = experts.is_static() ? ScalePer::expert : ScalePer::vector,
+                                  // In front stand quantize or swiglu, which have waited for the router.
+                                  .dependence = Dependence::early});
   }
 
   Trace download(const Workspace& space, const CardRouting& routing, Keep keep) const {

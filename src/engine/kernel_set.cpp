@@ -212,7 +212,8 @@ void KernelSet::quantize(const CardRouting& routing, int hidden, const device::B
       .top_k = routing.top_k,
       .static_scales = source == ScaleSource::checkpoint ? 1 : 0,
   };
-  gpu_.launch(gpu_.function(module_, kernels::kQuantize), {blocks(routing.tokens), kernels::kRowThreads, 0}, params);
+  gpu_.launch(gpu_.function(module_, kernels::kQuantize), {blocks(routing.tokens), kernels::kRowThreads, 0, true},
+              params);
 }
 
 void KernelSet::swiglu(const CardRouting& routing, int width, const device::Buffer& gate_up, const device::Buffer& h,
@@ -232,7 +233,7 @@ void KernelSet::swiglu(const CardRouting& routing, int width, const device::Buff
   const auto row_bytes = static_cast<unsigned>(width) * 2;
   CUfunction function = gpu_.function(module_, kernels::kSwiglu);
   gpu_.allow_smem(function, row_bytes);
-  gpu_.launch(function, {blocks(rows), kernels::kRowThreads, row_bytes}, params);
+  gpu_.launch(function, {blocks(rows), kernels::kRowThreads, row_bytes, true}, params);
 }
 
 void KernelSet::combine(const CardRouting& routing, int hidden, const device::Buffer& down, const device::Buffer& out) {
@@ -245,7 +246,8 @@ void KernelSet::combine(const CardRouting& routing, int hidden, const device::Bu
       .hidden = hidden,
       .top_k = routing.top_k,
   };
-  gpu_.launch(gpu_.function(module_, kernels::kCombine), {blocks(routing.tokens), kernels::kRowThreads, 0}, params);
+  gpu_.launch(gpu_.function(module_, kernels::kCombine), {blocks(routing.tokens), kernels::kRowThreads, 0, true},
+              params);
 }
 
 }  // namespace moesaic::engine
