@@ -136,14 +136,16 @@ std::vector<FatBinaryEntry> read_fat_binary(std::span<const std::byte> image) {
   return entries;
 }
 
-std::string cubin_for(std::span<const std::byte> image, int capability) {
+std::string cubin_for(std::span<const std::byte> image, int capability, int* arch) {
   const std::vector<FatBinaryEntry> entries = read_fat_binary(image);
   const FatBinaryEntry* best = nullptr;
   for (const FatBinaryEntry& entry : entries) {
     if (entry.kind != FatBinaryEntry::Kind::kElf || !entry.runs_on(capability)) continue;
     if (best == nullptr || rank_of(entry) > rank_of(*best)) best = &entry;
   }
-  return best == nullptr ? std::string{} : unpacked(*best);
+  if (best == nullptr) return {};
+  if (arch != nullptr) *arch = best->arch;
+  return unpacked(*best);
 }
 
 std::string ptx_for(std::span<const std::byte> image, int capability) {
