@@ -1,5 +1,7 @@
 #include "emulator/driver.hpp"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <new>
 
@@ -74,7 +76,7 @@ CUresult run_pending(State& all) {
   } catch (const Fault& fault) {
     refuse(CUDA_SUCCESS, fault.what());
     all.sticky = fault_code(fault.kind);
-    if (all.options.failed) all.options.failed(fault.what());
+    if (all.options.failed) all.options.failed(fmt::format("{}: {}", name_of(fault.kind), fault.what()));
   }
   if (all.options.found) {
     for (const Finding& finding : all.machine->take_findings()) all.options.found(finding);

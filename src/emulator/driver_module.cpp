@@ -79,7 +79,10 @@ CUresult load_fat_binary(State& all, CUmodule* module, const void* image) {
     const std::string cubin = cubin_for(container, all.options.card.capability(), &code_version);
     if (!cubin.empty()) registers = read_registers(std::as_bytes(std::span(cubin)));
   } catch (const Error& error) {
-    return refuse(CUDA_ERROR_NO_BINARY_FOR_GPU, error.what());
+    const char* target = all.options.card.major == 12 ? "120f" : "90a";
+    return refuse(CUDA_ERROR_NO_BINARY_FOR_GPU,
+                  fmt::format("{} (an emulated {} runs PTX: nvcc -gencode arch=compute_{},code=[sm_{},compute_{}])",
+                              error.what(), all.options.card.full_name, target, target, target));
   }
   return load_ptx(all, module, ptx, registers, code_version);
 }

@@ -11,7 +11,4 @@ __attribute__((visibility("default"))) int moesaic_runtime_missing(const char* f
 
 /// Notes that a function has failed with a code; the emulated driver may know why.
 __attribute__((visibility("default"))) void moesaic_runtime_failed(const char* function, int code);
-
-/// Notes a sentence for the user.
-__attribute__((visibility("default"))) void moesaic_runtime_note(const char* sentence);
 }

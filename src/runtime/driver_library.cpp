@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <mutex>
 #include <set>
 #include <string>
 
@@ -45,6 +46,22 @@ asm(".text\nmoesaic_missing_entry:\nmov w0, w16\nb moesaic_missing_function\n");
 
 extern "C" void moesaic_missing_entry();
 
+namespace moesaic::runtime {
+namespace {
+
+/// Says on stderr, the first time, what a user has to know of the emulation itself, and notes it.
+void say_once(const Event& event) {
+  static auto* const said = new std::set<std::string>;  // never destroyed, as the journal
+  static std::mutex mutex;
+  const std::lock_guard lock(mutex);
+  if (!said->insert(event.text).second) return;
+  fmt::print(stderr, "moesaic: {}\n", event.text);
+  note(event);
+}
+
+}  // namespace
+}  // namespace moesaic::runtime
+
 namespace {
 
 #define MOESAIC_ENTRY(number, name) #name,
@@ -67,36 +84,31 @@ __attribute__((used)) int moesaic_missing_function(int number) {
 
 int moesaic_runtime_missing(const char* function) {
   using moesaic::runtime::Event;
-  static auto* const said = new std::set<std::string>;
-  static std::mutex mutex;
-  const std::lock_guard lock(mutex);
-  if (said->insert(function).second) {
-    const std::string_view name = function;
-    Event event{.kind = Event::Kind::missing, .text = fmt::format("{} is not emulated: it returned an error", name)};
-    if (name == "cuGetExportTable") {
-      event.kind = Event::Kind::static_runtime;
-      event.text =
-          "the program has the CUDA runtime linked into it, or a library that has: build it with nvcc -cudart shared "
-          "(CMake: CUDA_RUNTIME_LIBRARY Shared), so that the emulated runtime can take its place";
-    }
-    fmt::print(stderr, "moesaic: {}\n", event.text);
-    moesaic::runtime::note(event);
+  if (std::string_view(function) == "cuGetExportTable") {
+    moesaic::runtime::say_once(
+        {.kind = Event::Kind::static_runtime,
+         .text = "the program, or a library that it uses, has the CUDA runtime linked into it: build it with nvcc -cudart "
+                 "shared (CMake: CUDA_RUNTIME_LIBRARY Shared), so that the emulated runtime can take its place",
+         .finding = {}});
+  } else {
+    moesaic::runtime::say_once({.kind = Event::Kind::missing,
+                                .text = fmt::format("{} is not emulated: it returned an error", function),
+                                .finding = {}});
   }
   return CUDA_ERROR_NOT_SUPPORTED;
 }
 
 void moesaic_runtime_failed(const char* function, int code) {
   using moesaic::runtime::Event;
-  std::string text = fmt::format("{} returned error {}", function, code);
   const std::string why = moesaic::emulator::last_fault();
-  if (!why.empty()) text += ": " + why;
-  moesaic::runtime::note({.kind = Event::Kind::refused, .text = text, .finding = {}});
-}
-
-void moesaic_runtime_note(const char* sentence) {
-  using moesaic::runtime::Event;
-  fmt::print(stderr, "moesaic: {}\n", sentence);
-  moesaic::runtime::note({.kind = Event::Kind::missing, .text = sentence, .finding = {}});
+  const std::string text = fmt::format("{} returned error {}{}{}", function, code, why.empty() ? "" : ": ", why);
+  const bool of_emulation = code == CUDA_ERROR_NOT_SUPPORTED || code == CUDA_ERROR_NO_BINARY_FOR_GPU ||
+                            code == CUDA_ERROR_INVALID_PTX;
+  if (of_emulation) {
+    moesaic::runtime::say_once({.kind = Event::Kind::missing, .text = text, .finding = {}});
+  } else {
+    moesaic::runtime::note({.kind = Event::Kind::refused, .text = text, .finding = {}});
+  }
 }
 }
 

@@ -128,7 +128,7 @@ void print_noted() {
   Noted& all = noted();
   const std::lock_guard lock(all.mutex);
   for (const Event& event : all.events) {
-    if (event.kind == Event::Kind::started || event.kind == Event::Kind::refused) continue;
+    if (event.kind != Event::Kind::finding && event.kind != Event::Kind::fault) continue;
     fmt::print(stderr, "moesaic: {}\n", sentence_of(event));
   }
   all.events.clear();

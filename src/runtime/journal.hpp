@@ -13,12 +13,12 @@ namespace moesaic::runtime {
 /// One thing seen.
 struct Event {
   enum class Kind {
-    started,     ///< a process has opened the emulated card
-    finding,     ///< an observer's
-    fault,       ///< a kernel failed
-    missing,     ///< a function was called that is not emulated
-    refused,     ///< a call failed, and why
-    static_runtime,  ///< the process has the CUDA runtime linked into it
+    started,         ///< a process has opened the emulated card
+    finding,         ///< an observer's
+    fault,           ///< a kernel failed
+    missing,         ///< something was asked for that is not emulated; the process has said so
+    refused,         ///< a call failed, and why
+    static_runtime,  ///< the process has the CUDA runtime linked into it, and has said so
   };
   Kind kind = Kind::started;
   std::string text;           ///< the sentence; of a finding its sentence()
@@ -32,10 +32,10 @@ std::string to_line(const Event& event);
 /// event, with their counts added.
 std::vector<Event> read_journal(std::string_view text);
 
-/// Appends to the journal that the environment names, or keeps the event for print_events. Any thread may call it.
+/// Appends to the journal that the environment names, or keeps the event for print_noted. Any thread may call it.
 void note(const Event& event);
 
-/// Says what has been noted on stderr, where there is no journal.
+/// Says on stderr what went wrong in kernels, where there is no journal.
 void print_noted();
 
 /// An event as the user reads it.
