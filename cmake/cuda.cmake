@@ -42,13 +42,23 @@ file(REAL_PATH ${MOESAIC_NVCC} nvcc_real)
 cmake_path(GET nvcc_real PARENT_PATH nvcc_bin)
 find_path(MOESAIC_CUDA_INCLUDE_DIR cuda.h NO_CACHE HINTS ${nvcc_bin}/../include REQUIRED)
 
-set(MOESAIC_GPU_ARCHITECTURES 90a 120f)
+set(MOESAIC_GPU_ARCHITECTURES 90a 120f CACHE STRING "targets that the kernels are compiled for; a tuning build may want one")
 
-# moesaic_fat_binary(TARGET SOURCE.cu SYMBOL): a static library TARGET with
+# A table of its own for a build that looks for good variants: a directory that is searched before src.
+set(MOESAIC_VARIANTS "" CACHE FILEPATH "table of GEMM variants to compile in place of src/kernels/variants.def")
+set(MOESAIC_CUDA_INCLUDES -I ${PROJECT_SOURCE_DIR}/src)
+if(MOESAIC_VARIANTS)
+  configure_file(${MOESAIC_VARIANTS} ${PROJECT_BINARY_DIR}/variants/kernels/variants.def COPYONLY)
+  include_directories(BEFORE ${PROJECT_BINARY_DIR}/variants)
+  list(PREPEND MOESAIC_CUDA_INCLUDES -I ${PROJECT_BINARY_DIR}/variants)
+endif()
+
+# moesaic_fat_binary(TARGET SOURCE.cu SYMBOL [FLAGS...]): a static library TARGET with
 #   extern "C" const unsigned char SYMBOL_begin[], SYMBOL_end[];  (16-byte aligned; one after the fat binary's last byte)
-# around the fat binary of SOURCE.cu: code and PTX of each of MOESAIC_GPU_ARCHITECTURES.
+# around the fat binary of SOURCE.cu: code and PTX of each of MOESAIC_GPU_ARCHITECTURES. FLAGS are nvcc's.
 # What the compiler made on the way stays in the build tree: the target's property MOESAIC_PTX lists the PTX texts,
-# in the order of the architectures, and MOESAIC_PTXAS_REPORT names the report on registers, shared memory and spills.
+# in the order of the architectures, MOESAIC_PTXAS_REPORT names the report on registers, shared memory and spills, and
+# MOESAIC_FAT_BINARY the fat binary.
 function(moesaic_fat_binary target source symbol)
   cmake_path(ABSOLUTE_PATH source)
   cmake_path(GET source STEM stem)
@@ -66,8 +76,8 @@ function(moesaic_fat_binary target source symbol)
   add_custom_command(
     OUTPUT ${fat_binary} ${ptx} ${report}
     COMMAND ${CMAKE_COMMAND} -D REPORT=${report} -P ${PROJECT_SOURCE_DIR}/cmake/compile_with_report.cmake --
-            ${MOESAIC_NVCC} -fatbin -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr -I ${PROJECT_SOURCE_DIR}/src
-            ${targets} --threads 0 --keep --keep-dir ${directory} -Xptxas -v,-warn-spills
+            ${MOESAIC_NVCC} -fatbin -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr
+            ${MOESAIC_CUDA_INCLUDES} ${ARGN} ${targets} --threads 0 --keep --keep-dir ${directory} -Xptxas -v,-warn-spills
             -MD -MF ${fat_binary}.d -MT ${fat_binary} -o ${fat_binary} ${source}
     DEPENDS ${source} ${PROJECT_SOURCE_DIR}/cmake/compile_with_report.cmake ${MOESAIC_NVCC}
     DEPFILE ${fat_binary}.d
@@ -94,7 +104,8 @@ asm(R"(
   set_source_files_properties(${directory}/${stem}.cpp PROPERTIES OBJECT_DEPENDS ${fat_binary} COMPILE_OPTIONS -fno-lto)
   # ccache would hash the directive and not the file that it names.
   set_target_properties(${target} PROPERTIES CXX_COMPILER_LAUNCHER "")
-  set_target_properties(${target} PROPERTIES MOESAIC_PTX "${ptx}" MOESAIC_PTXAS_REPORT ${report})
+  set_target_properties(${target} PROPERTIES MOESAIC_PTX "${ptx}" MOESAIC_PTXAS_REPORT ${report}
+                                              MOESAIC_FAT_BINARY ${fat_binary})
 endfunction()
 
 # moesaic_ptx(TARGET SOURCE.cu): the PTX of SOURCE.cu for each of MOESAIC_GPU_ARCHITECTURES, with the source's lines. The

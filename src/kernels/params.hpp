@@ -4,19 +4,42 @@
 
 #include <cstdint>
 
+#include "spec/gemm.hpp"
+
 /// The one argument of each kernel. Device pointers; all matrices row-major; R = tokens * top_k rows sorted by expert.
 namespace moesaic::kernels {
 
+/// Maps of the tokens' matrix that differ in the rows of their box: 1, 2, 4, ... 128, so that a tile copies only rows
+/// that exist (up to 4 of them the next power of two, else the next multiple of 8).
+inline constexpr int kTokenMaps = 8;
+
 struct MoeFp8GemmParams {
-  CUtensorMap w;              ///< e4m3 {K, N, E}, box {128, tile_f, 1}, 128-byte swizzle, zero outside
-  CUtensorMap x;              ///< e4m3 {K, R}, box {128, tile_t}, 128-byte swizzle, zero outside
-  const float* w_scales;      ///< [E, N]
-  const float* x_scales;      ///< [R]
-  const std::int32_t* first;  ///< [E + 1]: rows of expert e are [first[e], first[e + 1])
-  float* out;                 ///< [R, N]
+  CUtensorMap w;                ///< rows: e4m3 {K, N, E}, box {min(tile_k, 128), tile_f, 1}, swizzled, zero outside
+  CUtensorMap x[kTokenMaps];    ///< {K, R}, box {min(tile_k, 128), 1 << i}; those of more than tile_t rows are not set
+  const std::uint8_t* panels;   ///< panels: e4m3 [E, ceil(K / 128), N, 128] (spec/panels.hpp); else null
+  const float* w_scales;        ///< of expert e, channel n: [e * w_scale_expert + n * w_scale_channel]
+  const float* x_scales;        ///< of expert e, row r: [e * x_scale_expert + r * x_scale_row]
+  const float* bias;            ///< [E, N], or null
+  const std::int32_t* first;    ///< [E + 1]: rows of expert e are [first[e], first[e + 1])
+  void* out;                    ///< [R, N] in out_format
+  std::int32_t experts;         ///< at most kMaxExperts
+  std::int32_t n;               ///< a multiple of 8
+  std::int32_t k;               ///< a multiple of 16
+  std::int32_t w_scale_expert;  ///< strides: 0 where the scale does not vary
+  std::int32_t w_scale_channel;
+  std::int32_t x_scale_expert;
+  std::int32_t x_scale_row;
+  OutFormat out_format;
+  Dependence dependence;
+};
+
+/// From weights as a checkpoint has them to panels (spec/panels.hpp): 16 bytes a thread.
+struct MoePackParams {
+  const std::uint8_t* rows;  ///< [E, N, K] e4m3
+  std::uint8_t* panels;      ///< [E, ceil(K / 128), N, 128]
   std::int32_t experts;
   std::int32_t n;
-  std::int32_t k;
+  std::int32_t k;  ///< a multiple of 16
 };
 
 struct MoeQuantizeParams {
@@ -47,7 +70,7 @@ struct MoeCombineParams {
   std::int32_t top_k;
 };
 
-/// Threads of a block of the three elementwise kernels.
+/// Threads of a block of the elementwise kernels.
 inline constexpr int kRowThreads = 128;
 
 }  // namespace moesaic::kernels
