@@ -40,7 +40,10 @@ target_compile_definitions(runtime_test PRIVATE MOESAIC_PROGRAM="$<TARGET_FILE:m
                                                 MOESAIC_PROGRAMS="${CMAKE_CURRENT_BINARY_DIR}"
                                                 MOESAIC_HAS_BENCHMARK=$<BOOL:${benchmark_FOUND}>)
 add_dependencies(runtime_test moesaic runtime_vector_add runtime_calls runtime_graphs runtime_bugs runtime_algorithms
-                 runtime_gtest $<$<BOOL:${benchmark_FOUND}>:runtime_benchmark>)
+                 runtime_gtest)
+if(benchmark_FOUND)
+  add_dependencies(runtime_test runtime_benchmark)
+endif()
 
 # find_package(Moesaic) in a project of somebody else's.
 add_test(NAME Runtime.FindPackage

@@ -2,6 +2,7 @@
 
 #include <thrust/device_vector.h>
 #include <thrust/reduce.h>
+#include <thrust/sequence.h>
 #include <thrust/transform.h>
 
 #include <algorithm>
