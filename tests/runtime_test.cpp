@@ -130,6 +130,13 @@ TEST(Runtime, SaysWhatIsMissing) {
   EXPECT_EQ(wrong.exit_code, 2) << wrong.text;
 }
 
+TEST(Runtime, RefusesARuntimeThatIsLinkedIn) {
+  if (MOESAIC_HAS_STATIC == 0) GTEST_SKIP() << "there is no libcudart_static.a";
+  const Result result = emulate("", "runtime_static");
+  EXPECT_EQ(result.exit_code, 2) << result.text;
+  EXPECT_TRUE(says(result, "-cudart shared")) << result.text;
+}
+
 TEST(Runtime, GivesTheProgramsExitCode) {
   EXPECT_EQ(shell(std::string(MOESAIC_PROGRAM) + " emulate -- sh -c 'exit 7'").exit_code, 7);
 }

@@ -35,12 +35,25 @@ if(benchmark_FOUND)
   moesaic_cuda_program(runtime_benchmark runtime/benchmark.cu benchmark::benchmark)
 endif()
 
+# One as nvcc links it by default, where the toolkit has that library.
+find_library(cudart_static cudart_static NO_CACHE HINTS ${nvcc_bin}/../lib ${nvcc_bin}/../lib64)
+if(cudart_static)
+  add_executable(runtime_static ${CMAKE_CURRENT_BINARY_DIR}/runtime_vector_add.o)
+  set_target_properties(runtime_static PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_libraries(runtime_static PRIVATE ${cudart_static} Threads::Threads ${CMAKE_DL_LIBS} rt)
+endif()
+
 moesaic_test(runtime_test nlohmann_json::nlohmann_json)
 target_compile_definitions(runtime_test PRIVATE MOESAIC_PROGRAM="$<TARGET_FILE:moesaic>"
                                                 MOESAIC_PROGRAMS="${CMAKE_CURRENT_BINARY_DIR}"
-                                                MOESAIC_HAS_BENCHMARK=$<BOOL:${benchmark_FOUND}>)
+                                                MOESAIC_HAS_BENCHMARK=$<BOOL:${benchmark_FOUND}>
+                                                MOESAIC_HAS_STATIC=$<BOOL:${cudart_static}>)
 add_dependencies(runtime_test moesaic runtime_vector_add runtime_calls runtime_graphs runtime_bugs runtime_algorithms
                  runtime_gtest)
+if(cudart_static)
+  add_dependencies(runtime_static runtime_vector_add)
+  add_dependencies(runtime_test runtime_static)
+endif()
 if(benchmark_FOUND)
   add_dependencies(runtime_test runtime_benchmark)
 endif()

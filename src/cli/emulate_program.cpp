@@ -15,6 +15,7 @@
 #include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "cli/emulate_report.hpp"
 #include "cli/exit_code.hpp"
@@ -91,6 +92,29 @@ void set_environment(const Options& options, const Journal& journal) {
   const char* others = std::getenv("LD_LIBRARY_PATH");
   if (others != nullptr && *others != '\0') folders += fmt::format(":{}", others);
   setenv("LD_LIBRARY_PATH", folders.c_str(), 1);
+}
+
+/// The file of a program, as a shell finds it; empty if there is none.
+std::filesystem::path file_of(const std::string& program) {
+  if (program.find('/') != std::string::npos) return program;
+  const char* path = std::getenv("PATH");
+  std::istringstream folders(path == nullptr ? "" : path);
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    std::filesystem::path candidate = std::filesystem::path(folder) / program;
+    if (access(candidate.c_str(), X_OK) == 0) return candidate;
+  }
+  return {};
+}
+
+/// Throws Error for a program with NVIDIA's runtime in it: that one finds no driver that it likes, and says so in its way.
+void refuse_static_runtime(const std::string& program) {
+  std::ifstream stream(file_of(program), std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(stream), {}};
+  if (bytes.find("libcudart_static_") == std::string::npos) return;
+  throw Error(
+      fmt::format("{} has the CUDA runtime linked into it, which is nvcc's default; the emulated one can take its place "
+                  "when the program is built with nvcc -cudart shared (CMake: CUDA_RUNTIME_LIBRARY Shared)",
+                  program));
 }
 
 /// Runs the command to its end, and gives its exit code; 128 and the signal's number, as shells do, when one ended it.
@@ -184,6 +208,7 @@ void print(const std::vector<std::string>& command, const std::vector<Event>& ev
 
 int emulate(const Options& options, const std::vector<std::string>& command) {
   if (command.empty()) throw Error("moesaic emulate: a program is wanted after the --");
+  refuse_static_runtime(command.front());
   const Journal journal;
   set_environment(options, journal);
   const int program_code = run(command);
