@@ -83,8 +83,7 @@ void set_environment(const Options& options, const Journal& journal) {
   Device card = model.device();
   if (options.sms > 0) card.sms = options.sms;
   emulator::parse_checks(options.checks);
-  for (const auto& [name, value] :
-       runtime::environment_of(card, options.checks, options.seed, options.host_threads)) {
+  for (const auto& [name, value] : runtime::environment_of(card, options.checks, options.seed, options.host_threads)) {
     setenv(name.c_str(), value.c_str(), 1);
   }
   setenv(runtime::kJournalVariable, journal.path().c_str(), 1);
@@ -106,15 +105,16 @@ std::filesystem::path file_of(const std::string& program) {
   return {};
 }
 
-/// Throws Error for a program with NVIDIA's runtime in it: that one finds no driver that it likes, and says so in its way.
+/// Throws Error for a program with NVIDIA's runtime in it: that one finds no driver that it likes, and says so in its
+/// way.
 void refuse_static_runtime(const std::string& program) {
   std::ifstream stream(file_of(program), std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(stream), {}};
   if (bytes.find("libcudart_static_") == std::string::npos) return;
-  throw Error(
-      fmt::format("{} has the CUDA runtime linked into it, which is nvcc's default; the emulated one can take its place "
-                  "when the program is built with nvcc -cudart shared (CMake: CUDA_RUNTIME_LIBRARY Shared)",
-                  program));
+  throw Error(fmt::format(
+      "{} has the CUDA runtime linked into it, which is nvcc's default; the emulated one can take its place "
+      "when the program is built with nvcc -cudart shared (CMake: CUDA_RUNTIME_LIBRARY Shared)",
+      program));
 }
 
 /// Runs the command to its end, and gives its exit code; 128 and the signal's number, as shells do, when one ended it.
@@ -150,10 +150,16 @@ nlohmann::json event_json(const Event& event) {
 
 void write_json(const Options& options, const std::vector<std::string>& command, const std::vector<Event>& events,
                 int exit_code) {
-  nlohmann::json json = {{"program", command},       {"gpu", options.gpu},     {"checks", options.checks},
-                         {"seed", options.seed},     {"exit_code", exit_code}, {"processes", 0},
-                         {"findings", nlohmann::json::array()}, {"faults", nlohmann::json::array()},
-                         {"missing", nlohmann::json::array()},  {"failed_calls", nlohmann::json::array()}};
+  nlohmann::json json = {{"program", command},
+                         {"gpu", options.gpu},
+                         {"checks", options.checks},
+                         {"seed", options.seed},
+                         {"exit_code", exit_code},
+                         {"processes", 0},
+                         {"findings", nlohmann::json::array()},
+                         {"faults", nlohmann::json::array()},
+                         {"missing", nlohmann::json::array()},
+                         {"failed_calls", nlohmann::json::array()}};
   for (const Event& event : events) {
     switch (event.kind) {
       case Event::Kind::started:

@@ -202,9 +202,8 @@ std::string as_json(const EmulateReport& report) {
 }
 
 nlohmann::json finding_json(const Finding& finding) {
-  return {{"kind", name_of(finding.kind)},         {"what", finding.what},
-          {"where", party_json(finding.where)},    {"other", party_json(finding.other)},
-          {"count", finding.count},                {"seed", finding.seed}};
+  return {{"kind", name_of(finding.kind)},      {"what", finding.what},   {"where", party_json(finding.where)},
+          {"other", party_json(finding.other)}, {"count", finding.count}, {"seed", finding.seed}};
 }
 
 }  // namespace moesaic::cli

@@ -302,9 +302,8 @@ int emulate(const EmulateOptions& options) {
 
 void add_emulate(CLI::App& program, int& exit_code) {
   const auto options = std::make_shared<EmulateOptions>();
-  CLI::App* verb =
-      program.add_subcommand("emulate",
-                             "run a kernel of a PTX file, or a CUDA program, on an emulated card and say what is wrong");
+  CLI::App* verb = program.add_subcommand(
+      "emulate", "run a kernel of a PTX file, or a CUDA program, on an emulated card and say what is wrong");
   verb->add_option("FILE", options->file,
                    "PTX, or a fat binary with PTX (nvcc -ptx, nvcc -fatbin); with --isa an opcode to show alone");
   verb->add_option("--kernel", options->kernel, "its name; may be left out when the file has one");

@@ -116,12 +116,11 @@ void configure(const DriverOptions& options) {
 }
 
 void* find_function(std::string_view name) {
-  for (const auto functions :
-       {driver::device_functions(), driver::context_functions(), driver::memory_functions(), driver::copy_functions(),
-        driver::host_memory_functions(), driver::pool_functions(), driver::module_functions(),
-        driver::library_functions(), driver::launch_functions(), driver::stream_functions(),
-        driver::capture_functions(), driver::graph_functions(), driver::graph_node_functions(),
-        driver::entry_functions()}) {
+  for (const auto functions : {driver::device_functions(), driver::context_functions(), driver::memory_functions(),
+                               driver::copy_functions(), driver::host_memory_functions(), driver::pool_functions(),
+                               driver::module_functions(), driver::library_functions(), driver::launch_functions(),
+                               driver::stream_functions(), driver::capture_functions(), driver::graph_functions(),
+                               driver::graph_node_functions(), driver::entry_functions()}) {
     for (const driver::NamedFunction& entry : functions) {
       if (entry.name == name) return entry.function;
     }

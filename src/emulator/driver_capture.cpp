@@ -97,8 +97,8 @@ CUresult begin_capture_to_graph(CUstream stream, CUgraph graph, const CUgraphNod
     if (all.graphs.find(graph) == nullptr) return CUDA_ERROR_INVALID_VALUE;
     std::vector<Edge> edges;
     for (std::size_t i = 0; i < count; ++i) {
-      edges.push_back({.from = after[i],
-                       .programmatic = data != nullptr && data[i].type == CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC});
+      edges.push_back(
+          {.from = after[i], .programmatic = data != nullptr && data[i].type == CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC});
     }
     return begin(all, stream, mode, graph, std::move(edges));
   });
@@ -219,8 +219,8 @@ CUresult update_dependencies(CUstream handle, CUgraphNode* after, const CUgraphE
     if (flags == CU_STREAM_SET_CAPTURE_DEPENDENCIES) stream->frontier.clear();
     std::vector<Edge> edges;
     for (std::size_t i = 0; i < count; ++i) {
-      edges.push_back({.from = after[i],
-                       .programmatic = data != nullptr && data[i].type == CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC});
+      edges.push_back(
+          {.from = after[i], .programmatic = data != nullptr && data[i].type == CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC});
     }
     add_edges(stream->frontier, edges);
     stream->last_kernel = nullptr;

@@ -101,9 +101,8 @@ CUresult set_limit(CUlimit limit, std::size_t value) {
 CUresult get_limit(std::size_t* value, CUlimit limit) {
   return with_context([&](State& all) {
     if (value == nullptr || limit < 0 || limit >= CU_LIMIT_MAX) return CUDA_ERROR_INVALID_VALUE;
-    const std::map<CUlimit, std::size_t> defaults{{CU_LIMIT_STACK_SIZE, 1024},
-                                                  {CU_LIMIT_PRINTF_FIFO_SIZE, 7340032},
-                                                  {CU_LIMIT_MALLOC_HEAP_SIZE, 8388608}};
+    const std::map<CUlimit, std::size_t> defaults{
+        {CU_LIMIT_STACK_SIZE, 1024}, {CU_LIMIT_PRINTF_FIFO_SIZE, 7340032}, {CU_LIMIT_MALLOC_HEAP_SIZE, 8388608}};
     const auto given = all.limits.find(limit);
     const auto usual = defaults.find(limit);
     *value = given != all.limits.end() ? given->second : usual != defaults.end() ? usual->second : 0;

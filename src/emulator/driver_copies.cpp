@@ -5,8 +5,8 @@
 
 #include "emulator/driver_state.hpp"
 
-/// Copies and fills. Before one all that was launched runs, and everything is done when a call returns: the asynchronous
-/// forms have nothing left to wait for.
+/// Copies and fills. Before one all that was launched runs, and everything is done when a call returns: the
+/// asynchronous forms have nothing left to wait for.
 namespace moesaic::emulator::driver {
 namespace {
 
@@ -162,10 +162,10 @@ CUmemorytype type_of(Memory memory) {
 }  // namespace
 
 std::optional<Copy> copy_of(const CUDA_MEMCPY3D& p) {
-  const auto from = side_of(p.srcMemoryType, p.srcHost, p.srcDevice, p.srcPitch, p.srcHeight, p.srcXInBytes, p.srcY,
-                            p.srcZ);
-  const auto to = side_of(p.dstMemoryType, p.dstHost, p.dstDevice, p.dstPitch, p.dstHeight, p.dstXInBytes, p.dstY,
-                          p.dstZ);
+  const auto from =
+      side_of(p.srcMemoryType, p.srcHost, p.srcDevice, p.srcPitch, p.srcHeight, p.srcXInBytes, p.srcY, p.srcZ);
+  const auto to =
+      side_of(p.dstMemoryType, p.dstHost, p.dstDevice, p.dstPitch, p.dstHeight, p.dstXInBytes, p.dstY, p.dstZ);
   if (!from || !to) return std::nullopt;
   return Copy{.to = *to, .from = *from, .width = p.WidthInBytes, .height = p.Height, .depth = p.Depth};
 }

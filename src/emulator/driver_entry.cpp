@@ -8,8 +8,8 @@
 namespace moesaic::emulator::driver {
 namespace {
 
-/// The newest form of a function: programs ask for "cuMemAlloc", and get cuMemAlloc_v2. What is older than CUDA 12 is not
-/// emulated.
+/// The newest form of a function: programs ask for "cuMemAlloc", and get cuMemAlloc_v2. What is older than CUDA 12 is
+/// not emulated.
 void* newest(const std::string& name) {
   for (const char* version : {"_v4", "_v3", "_v2", ""}) {
     if (void* function = find_function(name + version)) return function;

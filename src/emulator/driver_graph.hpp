@@ -89,8 +89,8 @@ class GraphRun {
 
   std::shared_ptr<const ReadyGraph> graph_;
   CUstream stream_;
-  Point before_{};                    // what the stream had done
-  std::vector<Point> points_{};       // after each step
+  Point before_{};                     // what the stream had done
+  std::vector<Point> points_{};        // after each step
   std::vector<LaunchOrder> orders_{};  // of each step that is a kernel
   std::vector<std::uint64_t> numbers_{};
 };

@@ -111,9 +111,8 @@ CUresult get_neighbours(CUgraphNode handle, CUgraphNode* nodes, CUgraphEdgeData*
   return with_context([&](State& all) {
     const Node* node = all.nodes.find(handle);
     if (node == nullptr || count == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    const EdgeList list =
-        edges_of(all, **all.graphs.find(node->graph),
-                 [&](CUgraphNode from, CUgraphNode to) { return (before ? to : from) == handle; });
+    const EdgeList list = edges_of(all, **all.graphs.find(node->graph),
+                                   [&](CUgraphNode from, CUgraphNode to) { return (before ? to : from) == handle; });
     hand_out(before ? list.from : list.to, nodes, *count);
     hand_out(list.data, data, *count);
     *count = nodes == nullptr ? list.from.size() : std::min(*count, list.from.size());
@@ -136,8 +135,8 @@ CUresult add_dependencies(CUgraph graph, const CUgraphNode* from, const CUgraphN
       Node* after = all.nodes.find(to[i]);
       if (before == nullptr || after == nullptr) return CUDA_ERROR_INVALID_VALUE;
       if (before->graph != graph || after->graph != graph) return CUDA_ERROR_INVALID_VALUE;
-      after->after.push_back({.from = from[i],
-                              .programmatic = data != nullptr && data[i].type == CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC});
+      after->after.push_back(
+          {.from = from[i], .programmatic = data != nullptr && data[i].type == CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC});
     }
     return CUDA_SUCCESS;
   });
@@ -236,9 +235,8 @@ CUresult launch(CUgraphExec handle, CUstream stream) {
 }
 
 CUresult upload(CUgraphExec handle, CUstream) {
-  return with_context([&](State& all) {
-    return all.ready_graphs.find(handle) == nullptr ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
-  });
+  return with_context(
+      [&](State& all) { return all.ready_graphs.find(handle) == nullptr ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS; });
 }
 
 CUresult destroy_ready(CUgraphExec handle) {

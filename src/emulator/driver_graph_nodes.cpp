@@ -22,12 +22,11 @@ Wanted wanted(State& all, const CUDA_KERNEL_NODE_PARAMS* parameters) {
       parameters->func != nullptr ? parameters->func : reinterpret_cast<CUfunction>(parameters->kern);
   const Function* function = all.functions.find(handle);
   if (function == nullptr) return {.result = CUDA_ERROR_INVALID_HANDLE};
-  KernelLaunch launch{
-      .function = handle,
-      .launch = {.grid = {parameters->gridDimX, parameters->gridDimY, parameters->gridDimZ},
-                 .block = {parameters->blockDimX, parameters->blockDimY, parameters->blockDimZ},
-                 .dynamic_shared_bytes = parameters->sharedMemBytes,
-                 .parameters = {}}};
+  KernelLaunch launch{.function = handle,
+                      .launch = {.grid = {parameters->gridDimX, parameters->gridDimY, parameters->gridDimZ},
+                                 .block = {parameters->blockDimX, parameters->blockDimY, parameters->blockDimZ},
+                                 .dynamic_shared_bytes = parameters->sharedMemBytes,
+                                 .parameters = {}}};
   const CUresult checked = check_launch(all, launch);
   if (checked != CUDA_SUCCESS) return {.result = checked};
   if (!gather_arguments(*function->kernel, parameters->kernelParams, parameters->extra, launch.parameters)) {
@@ -253,10 +252,10 @@ CUresult type_of(CUgraphNode handle, CUgraphNodeType* type) {
     const Node* node = all.nodes.find(handle);
     if (node == nullptr || type == nullptr) return CUDA_ERROR_INVALID_VALUE;
     // In the order of Operation.
-    constexpr CUgraphNodeType kTypes[] = {CU_GRAPH_NODE_TYPE_EMPTY,        CU_GRAPH_NODE_TYPE_KERNEL,
-                                          CU_GRAPH_NODE_TYPE_MEMCPY,       CU_GRAPH_NODE_TYPE_MEMSET,
-                                          CU_GRAPH_NODE_TYPE_HOST,         CU_GRAPH_NODE_TYPE_EVENT_RECORD,
-                                          CU_GRAPH_NODE_TYPE_WAIT_EVENT,   CU_GRAPH_NODE_TYPE_GRAPH};
+    constexpr CUgraphNodeType kTypes[] = {CU_GRAPH_NODE_TYPE_EMPTY,      CU_GRAPH_NODE_TYPE_KERNEL,
+                                          CU_GRAPH_NODE_TYPE_MEMCPY,     CU_GRAPH_NODE_TYPE_MEMSET,
+                                          CU_GRAPH_NODE_TYPE_HOST,       CU_GRAPH_NODE_TYPE_EVENT_RECORD,
+                                          CU_GRAPH_NODE_TYPE_WAIT_EVENT, CU_GRAPH_NODE_TYPE_GRAPH};
     *type = kTypes[node->operation.index()];
     return CUDA_SUCCESS;
   });

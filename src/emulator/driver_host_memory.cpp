@@ -60,8 +60,7 @@ CUresult register_host(void* address, std::size_t bytes, unsigned int flags) {
         if (address == nullptr || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
         all.machine->memory().adopt(address, bytes);
         const auto number = reinterpret_cast<CUdeviceptr>(address);
-        all.host_memory.insert_or_assign(number,
-                                         HostMemory{.kind = Kind::registered, .bytes = bytes, .flags = flags});
+        all.host_memory.insert_or_assign(number, HostMemory{.kind = Kind::registered, .bytes = bytes, .flags = flags});
         return CUDA_SUCCESS;
       },
       CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED);

@@ -6,8 +6,8 @@
 
 #include "emulator/driver_state.hpp"
 
-/// Libraries and kernels, which are modules and functions that know no context; and what is known of a function by name. On
-/// one card a library is its module, and a kernel its function: they share their handles.
+/// Libraries and kernels, which are modules and functions that know no context; and what is known of a function by
+/// name. On one card a library is its module, and a kernel its function: they share their handles.
 namespace moesaic::emulator::driver {
 namespace {
 
@@ -121,9 +121,8 @@ CUresult set_attribute(CUfunction_attribute attribute, int value, CUkernel kerne
 }
 
 CUresult set_cache(CUfunction handle, CUfunc_cache) {
-  return with_context([&](State& all) {
-    return all.functions.find(handle) == nullptr ? CUDA_ERROR_INVALID_HANDLE : CUDA_SUCCESS;
-  });
+  return with_context(
+      [&](State& all) { return all.functions.find(handle) == nullptr ? CUDA_ERROR_INVALID_HANDLE : CUDA_SUCCESS; });
 }
 
 CUresult loading_mode(CUmoduleLoadingMode* mode) {

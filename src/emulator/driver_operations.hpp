@@ -26,7 +26,7 @@ struct Wishes {
 
 struct KernelLaunch {
   CUfunction function = nullptr;
-  Launch launch;                         ///< without parameters
+  Launch launch;                        ///< without parameters
   std::vector<std::byte> parameters{};  ///< laid out as the kernel has them
   Wishes wishes{};
 };

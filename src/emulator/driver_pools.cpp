@@ -4,8 +4,8 @@
 
 #include "emulator/driver_state.hpp"
 
-/// Memory that is allocated and freed in the order of a stream. Every pool is the same: memory comes fresh and goes when it
-/// is freed, so that a use after that is seen.
+/// Memory that is allocated and freed in the order of a stream. Every pool is the same: memory comes fresh and goes
+/// when it is freed, so that a use after that is seen.
 namespace moesaic::emulator::driver {
 namespace {
 

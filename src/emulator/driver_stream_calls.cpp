@@ -141,8 +141,9 @@ CUresult record_event(CUevent event, CUstream handle) {
 
 CUresult record_event_with_flags(CUevent event, CUstream stream, unsigned int flags) {
   if (flags != CU_EVENT_RECORD_EXTERNAL) return record_event(event, stream);
-  return with_context(
-      [](State&) { return refuse(CUDA_ERROR_NOT_SUPPORTED, "recording an event as an external node is not emulated"); });
+  return with_context([](State&) {
+    return refuse(CUDA_ERROR_NOT_SUPPORTED, "recording an event as an external node is not emulated");
+  });
 }
 
 CUresult synchronize_event(CUevent event) {

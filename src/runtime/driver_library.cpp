@@ -17,25 +17,23 @@
 
 // Each exported function jumps through its place in this table, with its number in a register that holds no argument.
 #if defined(__x86_64__)
-#define MOESAIC_ENTRY(number, name)            \
-  asm(".text\n.balign 16\n.globl " #name       \
-      "\n.type " #name ", @function\n" #name   \
-      ":\n"                                    \
-      "mov $" #number                          \
-      ", %eax\n"                               \
-      "lea moesaic_driver_entries(%rip), %r11\n" \
+#define MOESAIC_ENTRY(number, name)                                             \
+  asm(".text\n.balign 16\n.globl " #name "\n.type " #name ", @function\n" #name \
+      ":\n"                                                                     \
+      "mov $" #number                                                           \
+      ", %eax\n"                                                                \
+      "lea moesaic_driver_entries(%rip), %r11\n"                                \
       "jmp *(8 * " #number ")(%r11)\n");
 asm(".text\nmoesaic_missing_entry:\nmov %eax, %edi\njmp moesaic_missing_function\n");
 #elif defined(__aarch64__)
-#define MOESAIC_ENTRY(number, name)                      \
-  asm(".text\n.balign 16\n.globl " #name                 \
-      "\n.type " #name ", %function\n" #name             \
-      ":\n"                                              \
-      "mov x16, #" #number                               \
-      "\n"                                               \
-      "adrp x17, moesaic_driver_entries\n"               \
-      "add x17, x17, :lo12:moesaic_driver_entries\n"     \
-      "ldr x17, [x17, x16, lsl #3]\n"                    \
+#define MOESAIC_ENTRY(number, name)                                             \
+  asm(".text\n.balign 16\n.globl " #name "\n.type " #name ", %function\n" #name \
+      ":\n"                                                                     \
+      "mov x16, #" #number                                                      \
+      "\n"                                                                      \
+      "adrp x17, moesaic_driver_entries\n"                                      \
+      "add x17, x17, :lo12:moesaic_driver_entries\n"                            \
+      "ldr x17, [x17, x16, lsl #3]\n"                                           \
       "br x17\n");
 asm(".text\nmoesaic_missing_entry:\nmov w0, w16\nb moesaic_missing_function\n");
 #else
@@ -87,8 +85,9 @@ int moesaic_runtime_missing(const char* function) {
   if (std::string_view(function) == "cuGetExportTable") {
     moesaic::runtime::say_once(
         {.kind = Event::Kind::static_runtime,
-         .text = "the program, or a library that it uses, has the CUDA runtime linked into it: build it with nvcc -cudart "
-                 "shared (CMake: CUDA_RUNTIME_LIBRARY Shared), so that the emulated runtime can take its place",
+         .text =
+             "the program, or a library that it uses, has the CUDA runtime linked into it: build it with nvcc -cudart "
+             "shared (CMake: CUDA_RUNTIME_LIBRARY Shared), so that the emulated runtime can take its place",
          .finding = {}});
   } else {
     moesaic::runtime::say_once({.kind = Event::Kind::missing,
@@ -102,8 +101,8 @@ void moesaic_runtime_failed(const char* function, int code) {
   using moesaic::runtime::Event;
   const std::string why = moesaic::emulator::last_fault();
   const std::string text = fmt::format("{} returned error {}{}{}", function, code, why.empty() ? "" : ": ", why);
-  const bool of_emulation = code == CUDA_ERROR_NOT_SUPPORTED || code == CUDA_ERROR_NO_BINARY_FOR_GPU ||
-                            code == CUDA_ERROR_INVALID_PTX;
+  const bool of_emulation =
+      code == CUDA_ERROR_NOT_SUPPORTED || code == CUDA_ERROR_NO_BINARY_FOR_GPU || code == CUDA_ERROR_INVALID_PTX;
   if (of_emulation) {
     moesaic::runtime::say_once({.kind = Event::Kind::missing, .text = text, .finding = {}});
   } else {
@@ -118,8 +117,7 @@ namespace {
 void fill_entries() {
   for (std::size_t i = 0; i < kNames.size(); ++i) {
     void* function = emulator::find_function(kNames[i]);
-    moesaic_driver_entries[i] =
-        function == nullptr ? &moesaic_missing_entry : reinterpret_cast<void (*)()>(function);
+    moesaic_driver_entries[i] = function == nullptr ? &moesaic_missing_entry : reinterpret_cast<void (*)()>(function);
   }
 }
 

@@ -139,18 +139,16 @@ cudaError_t cudaGraphMemcpyNodeSetParams1D(cudaGraphNode_t node, void* to, const
 cudaError_t cudaGraphExecMemcpyNodeSetParams(cudaGraphExec_t ready, cudaGraphNode_t node,
                                              const cudaMemcpy3DParms* parameters) {
   return call(__func__, [&] {
-    return with_copy(volume_of(*parameters), [&](const auto& copy) {
-      return cuGraphExecMemcpyNodeSetParams(ready, node, &copy, context());
-    });
+    return with_copy(volume_of(*parameters),
+                     [&](const auto& copy) { return cuGraphExecMemcpyNodeSetParams(ready, node, &copy, context()); });
   });
 }
 
 cudaError_t cudaGraphExecMemcpyNodeSetParams1D(cudaGraphExec_t ready, cudaGraphNode_t node, void* to, const void* from,
                                                std::size_t size, cudaMemcpyKind kind) {
   return call(__func__, [&] {
-    return with_copy(bytes_of(to, from, size, kind), [&](const auto& copy) {
-      return cuGraphExecMemcpyNodeSetParams(ready, node, &copy, context());
-    });
+    return with_copy(bytes_of(to, from, size, kind),
+                     [&](const auto& copy) { return cuGraphExecMemcpyNodeSetParams(ready, node, &copy, context()); });
   });
 }
 

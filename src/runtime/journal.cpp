@@ -20,9 +20,11 @@ using Json = nlohmann::json;
 constexpr std::string_view kKindNames[] = {"started", "finding", "fault", "missing", "refused", "static_runtime"};
 
 Json party_json(const Finding::Party& party) {
-  return {{"line", party.line},     {"instruction", party.instruction}, {"source", party.source},
-          {"kernel", party.kernel}, {"grid", party.grid},               {"block", party.block},
-          {"warp", party.warp},     {"lanes", party.lanes},             {"access", party.access}};
+  return {{"line", party.line},     {"instruction", party.instruction},
+          {"source", party.source}, {"kernel", party.kernel},
+          {"grid", party.grid},     {"block", party.block},
+          {"warp", party.warp},     {"lanes", party.lanes},
+          {"access", party.access}};
 }
 
 Finding::Party party_of(const Json& json) {

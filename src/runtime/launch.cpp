@@ -68,8 +68,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* ke
   return with_kernel(__func__, kernel, [&](CUfunction function) {
     if (attributes == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *attributes = {};
-    attributes->sharedSizeBytes =
-        static_cast<std::size_t>(attribute(function, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES));
+    attributes->sharedSizeBytes = static_cast<std::size_t>(attribute(function, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES));
     attributes->localSizeBytes = static_cast<std::size_t>(attribute(function, CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES));
     attributes->maxThreadsPerBlock = attribute(function, CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK);
     attributes->numRegs = attribute(function, CU_FUNC_ATTRIBUTE_NUM_REGS);
@@ -108,8 +107,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, 
   });
 }
 
-cudaError_t cudaOccupancyAvailableDynamicSMemPerBlock(std::size_t* bytes, const void* kernel, int blocks,
-                                                      int threads) {
+cudaError_t cudaOccupancyAvailableDynamicSMemPerBlock(std::size_t* bytes, const void* kernel, int blocks, int threads) {
   return with_kernel(__func__, kernel, [&](CUfunction function) {
     return cuOccupancyAvailableDynamicSMemPerBlock(bytes, function, blocks, threads);
   });

@@ -71,8 +71,8 @@ std::optional<CUDA_MEMCPY3D> rows_of(void* to, std::size_t to_pitch, const void*
 
 std::optional<CUDA_MEMCPY3D> volume_of(const cudaMemcpy3DParms& p) {
   if (p.srcArray != nullptr || p.dstArray != nullptr) return std::nullopt;
-  auto volume = rows_of(p.dstPtr.ptr, p.dstPtr.pitch, p.srcPtr.ptr, p.srcPtr.pitch, p.extent.width, p.extent.height,
-                        p.kind);
+  auto volume =
+      rows_of(p.dstPtr.ptr, p.dstPtr.pitch, p.srcPtr.ptr, p.srcPtr.pitch, p.extent.width, p.extent.height, p.kind);
   if (!volume) return std::nullopt;
   volume->srcXInBytes = p.srcPos.x;
   volume->srcY = p.srcPos.y;
@@ -97,7 +97,7 @@ cudaMemcpy3DParms parameters_of(const CUDA_MEMCPY3D& volume) {
   p.extent = {volume.WidthInBytes, volume.Height, volume.Depth};
   p.kind = volume.srcMemoryType == CU_MEMORYTYPE_UNIFIED ? cudaMemcpyDefault
            : from_host                                   ? (to_host ? cudaMemcpyHostToHost : cudaMemcpyHostToDevice)
-                                                         : (to_host ? cudaMemcpyDeviceToHost : cudaMemcpyDeviceToDevice);
+                       : (to_host ? cudaMemcpyDeviceToHost : cudaMemcpyDeviceToDevice);
   return p;
 }
 
@@ -183,8 +183,9 @@ cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
 }
 
 cudaError_t cudaMemAdvise(const void* memory, std::size_t size, cudaMemoryAdvise advice, cudaMemLocation) {
-  return call(__func__,
-              [&] { return cuMemAdvise(address_of(memory), size, static_cast<CUmem_advise>(advice), CUmemLocation{}); });
+  return call(__func__, [&] {
+    return cuMemAdvise(address_of(memory), size, static_cast<CUmem_advise>(advice), CUmemLocation{});
+  });
 }
 
 /// A pointer that is none of the card's is memory of the host that nobody registered: no error.
@@ -204,7 +205,7 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
     if (type == 0) return cudaSuccess;
     attributes->device = 0;
     attributes->devicePointer = attributes->hostPointer;
-    attributes->type = managed != 0                   ? cudaMemoryTypeManaged
+    attributes->type = managed != 0                 ? cudaMemoryTypeManaged
                        : type == CU_MEMORYTYPE_HOST ? cudaMemoryTypeHost
                                                     : cudaMemoryTypeDevice;
     if (attributes->type == cudaMemoryTypeDevice) attributes->hostPointer = nullptr;

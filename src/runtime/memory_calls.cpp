@@ -167,15 +167,13 @@ cudaError_t cudaMallocFromPoolAsync(void** to, std::size_t size, cudaMemPool_t, 
 }
 
 cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
-  return call("cudaFreeAsync", [&] {
-    return memory == nullptr ? CUDA_SUCCESS : cuMemFreeAsync(address_of(memory), stream_of(stream));
-  });
+  return call("cudaFreeAsync",
+              [&] { return memory == nullptr ? CUDA_SUCCESS : cuMemFreeAsync(address_of(memory), stream_of(stream)); });
 }
 
 cudaError_t cudaMemPrefetchAsync(const void* memory, std::size_t size, cudaMemLocation, unsigned int flags,
                                  cudaStream_t stream) {
-  return call("cudaMemPrefetchAsync", [&] {
-    return cuMemPrefetchAsync(address_of(memory), size, CUmemLocation{}, flags, stream_of(stream));
-  });
+  return call("cudaMemPrefetchAsync",
+              [&] { return cuMemPrefetchAsync(address_of(memory), size, CUmemLocation{}, flags, stream_of(stream)); });
 }
 }

@@ -104,12 +104,10 @@ emulator::DriverOptions options_from_environment() {
   };
   options.card = read(kGpuVariable, "gb10", parse_card);
   options.checks = read(kCheckVariable, "all", [](const std::string& text) { return emulator::parse_checks(text); });
-  options.seed = read(kSeedVariable, "1", [](const std::string& text) {
-    return parse_number<std::uint64_t>(text, "the seed");
-  });
-  options.host_threads = read(kHostThreadsVariable, "0", [](const std::string& text) {
-    return parse_number<int>(text, "the threads");
-  });
+  options.seed =
+      read(kSeedVariable, "1", [](const std::string& text) { return parse_number<std::uint64_t>(text, "the seed"); });
+  options.host_threads =
+      read(kHostThreadsVariable, "0", [](const std::string& text) { return parse_number<int>(text, "the threads"); });
   return options;
 }
 

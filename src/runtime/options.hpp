@@ -6,7 +6,8 @@
 
 #include "emulator/driver.hpp"
 
-/// How `moesaic emulate` tells the libraries that stand in for CUDA's what to emulate: by the environment of the program.
+/// How `moesaic emulate` tells the libraries that stand in for CUDA's what to emulate: by the environment of the
+/// program.
 namespace moesaic::runtime {
 
 /// MOESAIC_GPU: a card that is known ("gb10"), or one with other data: "gb10;sms=4;full_name=Half a GB10".
@@ -17,8 +18,8 @@ inline constexpr const char* kCheckVariable = "MOESAIC_CHECK";
 inline constexpr const char* kSeedVariable = "MOESAIC_SEED";
 /// MOESAIC_HOST_THREADS: threads that emulate; 0: all of the machine.
 inline constexpr const char* kHostThreadsVariable = "MOESAIC_HOST_THREADS";
-/// MOESAIC_JOURNAL: the file to which the libraries write what they see (runtime/journal.hpp); without it they say it on
-/// stderr when the program ends.
+/// MOESAIC_JOURNAL: the file to which the libraries write what they see (runtime/journal.hpp); without it they say it
+/// on stderr when the program ends.
 inline constexpr const char* kJournalVariable = "MOESAIC_JOURNAL";
 
 /// The card that such a text stands for; its names live as long as the process. Throws Error that says what is wrong.

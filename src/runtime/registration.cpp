@@ -35,8 +35,8 @@ struct Registry {
   std::recursive_mutex mutex;
   std::vector<std::unique_ptr<FatBinary>> binaries;
   std::unordered_map<const void*, std::unique_ptr<Kernel>> kernels;  // by the host's function
-  std::unordered_map<const void*, Kernel*> handles;                 // what is a cudaKernel_t
-  std::unordered_map<const void*, Variable> variables;              // by the host's shadow
+  std::unordered_map<const void*, Kernel*> handles;                  // what is a cudaKernel_t
+  std::unordered_map<const void*, Variable> variables;               // by the host's shadow
   std::vector<ManagedVariable> managed;
 };
 

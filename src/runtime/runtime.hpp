@@ -2,8 +2,8 @@
 
 #include <cuda.h>  // before the macro: its functions are called with streams that are named
 
-// Files that are compiled once more with this macro define the functions with _ptsz and _ptds at the end of their names,
-// whose default stream is the thread's own.
+// Files that are compiled once more with this macro define the functions with _ptsz and _ptds at the end of their
+// names, whose default stream is the thread's own.
 #ifdef MOESAIC_STREAM_PER_THREAD
 #define CUDA_API_PER_THREAD_DEFAULT_STREAM
 #endif

@@ -54,9 +54,7 @@ int main() {
   run([&](void* memory, std::size_t& bytes) { return cub::DeviceReduce::Sum(memory, bytes, from, to, kCount); });
   CHECK(download(to, 1)[0] == std::accumulate(values.begin(), values.end(), 0U));
 
-  run([&](void* memory, std::size_t& bytes) {
-    return cub::DeviceScan::InclusiveSum(memory, bytes, from, to, kCount);
-  });
+  run([&](void* memory, std::size_t& bytes) { return cub::DeviceScan::InclusiveSum(memory, bytes, from, to, kCount); });
   std::vector<unsigned> expected(kCount);
   std::partial_sum(values.begin(), values.end(), expected.begin());
   CHECK(download(to, kCount) == expected);
