@@ -39,7 +39,9 @@ const std::map<std::string, Room> kRooms{
     {"device", {{"spec/"}, kNothing, "emulator/"}},
     {"engine", {{"spec/", "device/"}, kNothing, "kernels/"}},
     {"runtime", {{"spec/", "emulator/"}, kNothing, ""}},
-    {"cli", {{"spec/", "checkpoint/", "reference/", "emulator/", "device/", "engine/", "runtime/"}, kNothing, ""}},
+    {"bench", {{"spec/", "device/", "engine/"}, kNothing, "kernels/"}},
+    {"cli",
+     {{"spec/", "checkpoint/", "reference/", "emulator/", "device/", "engine/", "bench/", "runtime/"}, kNothing, ""}},
 };
 
 struct Source {

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "bench/card_limits.hpp"
 #include "device/graph.hpp"
 #include "spec/error.hpp"
 #include "spec/split_mix.hpp"

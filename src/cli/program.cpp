@@ -82,6 +82,8 @@ int parse_and_run(int all, const char* const* arguments) {
   add_synth(program);
   add_inspect(program);
   add_run(program, exit_code);
+  add_list(program);
+  add_explain(program, exit_code);
   if (count == all) {
     add_emulate(program, exit_code);
   } else {

@@ -41,6 +41,16 @@ CUresult check_extents(const State& all, const Function& function, const Launch&
   return CUDA_SUCCESS;
 }
 
+/// Blocks that may wait for one another must all be resident at once.
+CUresult check_cooperative(const State& all, const Kernel& kernel, const Launch& launch) {
+  const auto per_sm = static_cast<std::uint64_t>(all.machine->blocks_per_sm(kernel, launch));
+  const std::uint64_t resident = per_sm * static_cast<std::uint64_t>(all.options.card.sms);
+  if (per_sm == 0 || launch.grid.count() <= resident) return CUDA_SUCCESS;  // else another error is due
+  return refuse(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE,
+                fmt::format("cooperative launch of {}: {} blocks, and the card holds {} of them at once", kernel.name,
+                            launch.grid.count(), resident));
+}
+
 /// Launches a kernel into a stream, or adds it to the graph that the stream is captured into.
 CUresult run(State& all, KernelLaunch launch, CUstream stream, void** arguments, void** extra) {
   const Function* function = all.functions.find(launch.function);
@@ -66,6 +76,19 @@ CUresult launch_kernel(CUfunction function, unsigned int grid_x, unsigned int gr
   });
 }
 
+CUresult launch_cooperative_kernel(CUfunction function, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z,
+                                   unsigned int block_x, unsigned int block_y, unsigned int block_z,
+                                   unsigned int shared_bytes, CUstream stream, void** arguments) {
+  return with_context([&](State& all) {
+    const Launch launch{.grid = {grid_x, grid_y, grid_z},
+                        .block = {block_x, block_y, block_z},
+                        .dynamic_shared_bytes = shared_bytes,
+                        .parameters = {}};
+    return run(all, {.function = function, .launch = launch, .wishes = {.cooperative = true}}, stream, arguments,
+               nullptr);
+  });
+}
+
 /// Notes what an attribute asks for; CUDA_SUCCESS if the emulated card has it, or may ignore it.
 CUresult take_attribute(const CUlaunchAttribute& attribute, Wishes& wishes) {
   switch (attribute.id) {
@@ -83,11 +106,12 @@ CUresult take_attribute(const CUlaunchAttribute& attribute, Wishes& wishes) {
       wishes.release_at_start = attribute.value.programmaticEvent.triggerAtBlockStart != 0;
       return CUDA_SUCCESS;
     case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
-      if (attribute.value.cooperative == 0) return CUDA_SUCCESS;
-      return refuse(CUDA_ERROR_NOT_SUPPORTED, "cooperative launches are not emulated");
+      wishes.cooperative = attribute.value.cooperative != 0;
+      return CUDA_SUCCESS;
     case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION: {
       const auto& cluster = attribute.value.clusterDim;
-      if (cluster.x == 1 && cluster.y == 1 && cluster.z == 1) return CUDA_SUCCESS;
+      wishes.in_clusters = cluster.x == 1 && cluster.y == 1 && cluster.z == 1;
+      if (wishes.in_clusters) return CUDA_SUCCESS;
       return refuse(CUDA_ERROR_NOT_SUPPORTED,
                     fmt::format("clusters of {} x {} x {} blocks are not emulated; 1 x 1 x 1 is", cluster.x, cluster.y,
                                 cluster.z));
@@ -140,7 +164,9 @@ CUresult check_launch(State& all, const KernelLaunch& launch) {
   if (function == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   const CUevent event = launch.wishes.event;
   if (event != nullptr && all.events.find(event) == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  return check_extents(all, *function, launch.launch);
+  const CUresult checked = check_extents(all, *function, launch.launch);
+  if (checked != CUDA_SUCCESS || !launch.wishes.cooperative) return checked;
+  return check_cooperative(all, *function->kernel, launch.launch);
 }
 
 std::uint64_t enqueue(State& all, const KernelLaunch& launch, const LaunchOrder& order) {
@@ -148,6 +174,8 @@ std::uint64_t enqueue(State& all, const KernelLaunch& launch, const LaunchOrder&
   if (function == nullptr) throw Error("a kernel is launched whose module is not there any more");
   Launch with_parameters = launch.launch;
   with_parameters.parameters = launch.parameters;
+  with_parameters.in_clusters = launch.wishes.in_clusters;
+  with_parameters.cooperative = launch.wishes.cooperative;
   return all.machine->enqueue(*function->kernel, with_parameters, order);
 }
 
@@ -175,6 +203,7 @@ bool gather_arguments(const Kernel& kernel, void** arguments, void** extra, std:
 std::span<const NamedFunction> launch_functions() {
   static const NamedFunction functions[] = {
       MOESAIC_NAMED_FUNCTION(cuLaunchKernel, launch_kernel),
+      MOESAIC_NAMED_FUNCTION(cuLaunchCooperativeKernel, launch_cooperative_kernel),
       MOESAIC_NAMED_FUNCTION(cuLaunchKernelEx, launch_kernel_ex),
       MOESAIC_NAMED_FUNCTION(cuOccupancyMaxActiveBlocksPerMultiprocessor, occupancy),
       MOESAIC_NAMED_FUNCTION(cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags, occupancy_with_flags),

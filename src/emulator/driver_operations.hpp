@@ -21,6 +21,8 @@ struct Point;
 struct Wishes {
   bool programmatic = false;  ///< it may start early
   bool release_at_start = false;
+  bool cooperative = false;
+  bool in_clusters = false;
   CUevent event = nullptr;  ///< to be recorded when its blocks have released their dependents
 };
 

@@ -55,7 +55,7 @@ void set_maps(const device::Gpu& gpu, const Config& config, const GroupedGemm& g
   }
 }
 
-kernels::MoeFp8GemmParams gemm_params(const GroupedGemm& gemm) {
+kernels::MoeFp8GemmParams gemm_params(const GroupedGemm& gemm, const device::Buffer& tickets) {
   const Problem& problem = gemm.problem;
   const auto [w_scale_expert, w_scale_channel] = scale_strides(gemm.w_scale_per, problem.n);
   const auto [x_scale_expert, x_scale_row] = scale_strides(gemm.x_scale_per, 0);
@@ -67,6 +67,7 @@ kernels::MoeFp8GemmParams gemm_params(const GroupedGemm& gemm) {
       .x_scales = gemm.x_scales->as<const float>(),
       .bias = gemm.bias != nullptr ? gemm.bias->as<const float>() : nullptr,
       .first = gemm.first->as<const std::int32_t>(),
+      .tickets = tickets.as<std::int32_t>(),
       .out = gemm.out->as<void>(),
       .experts = problem.experts,
       .n = problem.n,
@@ -83,7 +84,9 @@ kernels::MoeFp8GemmParams gemm_params(const GroupedGemm& gemm) {
 }  // namespace
 
 KernelSet::KernelSet(device::Gpu& gpu, const unsigned char* image)
-    : gpu_(gpu), module_(gpu.load(image != nullptr ? image : kernels::fat_binary().data())) {}
+    : gpu_(gpu),
+      module_(gpu.load(image != nullptr ? image : kernels::fat_binary().data())),
+      tickets_(gpu.upload<std::int32_t>(std::array{0})) {}
 
 std::span<const Config> KernelSet::variants() {
   return kernels::kGemmVariants;
@@ -126,7 +129,7 @@ void KernelSet::gemm(const Config& config, const GroupedGemm& gemm) {
                           .threads = static_cast<unsigned>(config.threads()),
                           .smem_bytes = static_cast<unsigned>(variant.smem_bytes),
                           .dependent = gemm.dependence != Dependence::full};
-  kernels::MoeFp8GemmParams params = gemm_params(gemm);
+  kernels::MoeFp8GemmParams params = gemm_params(gemm, tickets_);
   set_maps(gpu_, config, gemm, params);
   gpu_.launch(variant.function, grid, params);
   ++launches_[variant_name(config)];
@@ -146,26 +149,81 @@ void KernelSet::pack(const Problem& problem, const device::Buffer& rows, const d
               params);
 }
 
-void KernelSet::quantize(const RoutedTokens& routed, const device::Buffer& x, const device::Buffer& codes,
-                         const device::Buffer& scales, ScaleSource source) {
-  if (routed.tokens == 0) return;
-  const kernels::MoeQuantizeParams params{
-      .x = x.as<const std::uint16_t>(),
-      .row = routed.row->as<const std::int32_t>(),
-      .codes = codes.as<std::uint8_t>(),
-      .scales = scales.as<float>(),
-      .hidden = routed.hidden,
-      .top_k = routed.top_k,
-      .static_scales = source == ScaleSource::checkpoint ? 1 : 0,
-  };
-  gpu_.launch(gpu_.function(module_, kernels::kQuantize), {blocks(routed.tokens), kernels::kRowThreads, 0}, params);
+int KernelSet::route_shapes() {
+  return static_cast<int>(kernels::kRouteShapes.size());
 }
 
-void KernelSet::swiglu(int rows, int width, const device::Buffer& gate_up, const device::Buffer& h,
+std::string KernelSet::why_not_routed(const Layer& layer) {
+  const auto& [experts, top_k, hidden, width, shared_width] = layer.shape;
+  const Router& router = layer.router;
+  const auto above = [](const char* what, int got, int most) {
+    return std::string(what) + " " + std::to_string(got) + " is above " + std::to_string(most) + ", the router's most";
+  };
+  if (experts > kernels::kMostRoutedExperts) return above("experts", experts, kernels::kMostRoutedExperts);
+  if (top_k > kWarpThreads) return above("top_k", top_k, kWarpThreads);
+  if (router.groups > kWarpThreads) return above("groups", router.groups, kWarpThreads);
+  if (hidden % 8 != 0) return "hidden " + std::to_string(hidden) + " is not a multiple of 8: a lane takes 8 values";
+  return "";
+}
+
+void KernelSet::route(const CardRouter& router, const device::Buffer& x, const CardRouting& routing,
+                      std::optional<int> shape) {
+  const auto* chosen = kernels::kRouteShapes.begin();
+  while (routing.tokens > chosen->most_tokens) ++chosen;
+  if (shape) chosen = &kernels::kRouteShapes.at(static_cast<std::size_t>(*shape));
+  const kernels::MoeRouteParams params{
+      .x = x.as<const std::uint16_t>(),
+      .w = router.weight.as<const void>(),
+      .bias = router.bias.as<const float>(),
+      .correction = router.correction.as<const float>(),
+      .expert_scale = router.expert_scale.as<const float>(),
+      .logits = routing.logits.as<float>(),
+      .expert = routing.expert.as<std::int32_t>(),
+      .weight = routing.weight.as<float>(),
+      .row = routing.row.as<std::int32_t>(),
+      .first = routing.first.as<std::int32_t>(),
+      .finished = routing.finished.as<std::uint32_t>(),
+      .tokens = routing.tokens,
+      .experts = router.shape.experts,
+      .hidden = router.shape.hidden,
+      .top_k = router.shape.top_k,
+      .groups = router.groups,
+      .top_groups = router.top_groups,
+      .scoring = router.scoring,
+      .renormalize = router.renormalize,
+      .scale = router.scale,
+  };
+  const int token_tiles = std::max(ceil_div(routing.tokens, kernels::tile_tokens(*chosen)), 1);
+  const int expert_tiles = ceil_div(router.shape.experts, kernels::tile_experts(*chosen));
+  gpu_.launch(gpu_.function(module_, kernels::symbol(*chosen, router.bf16)),
+              {blocks(token_tiles * expert_tiles), kernels::kRouteThreads, 0}, params);
+}
+
+void KernelSet::quantize(const CardRouting& routing, int hidden, const device::Buffer& x, const device::Buffer& codes,
+                         const device::Buffer& scales, ScaleSource source) {
+  if (routing.tokens == 0) return;
+  const kernels::MoeQuantizeParams params{
+      .x = x.as<const std::uint16_t>(),
+      .expert = routing.expert.as<const std::int32_t>(),
+      .row = routing.row.as<const std::int32_t>(),
+      .codes = codes.as<std::uint8_t>(),
+      .scales = scales.as<float>(),
+      .hidden = hidden,
+      .top_k = routing.top_k,
+      .static_scales = source == ScaleSource::checkpoint ? 1 : 0,
+  };
+  gpu_.launch(gpu_.function(module_, kernels::kQuantize), {blocks(routing.tokens), kernels::kRowThreads, 0, true},
+              params);
+}
+
+void KernelSet::swiglu(const CardRouting& routing, int width, const device::Buffer& gate_up, const device::Buffer& h,
                        const device::Buffer& codes, const device::Buffer& scales, ScaleSource source) {
+  const int rows = routing.tokens * routing.top_k;
   if (rows == 0) return;
   const kernels::MoeSwigluParams params{
       .gate_up = gate_up.as<const float>(),
+      .expert = routing.expert.as<const std::int32_t>(),
+      .row = routing.row.as<const std::int32_t>(),
       .h = h.as<std::uint16_t>(),
       .codes = codes.as<std::uint8_t>(),
       .scales = scales.as<float>(),
@@ -175,20 +233,21 @@ void KernelSet::swiglu(int rows, int width, const device::Buffer& gate_up, const
   const auto row_bytes = static_cast<unsigned>(width) * 2;
   CUfunction function = gpu_.function(module_, kernels::kSwiglu);
   gpu_.allow_smem(function, row_bytes);
-  gpu_.launch(function, {blocks(rows), kernels::kRowThreads, row_bytes}, params);
+  gpu_.launch(function, {blocks(rows), kernels::kRowThreads, row_bytes, true}, params);
 }
 
-void KernelSet::combine(const RoutedTokens& routed, const device::Buffer& down, const device::Buffer& out) {
-  if (routed.tokens == 0) return;
+void KernelSet::combine(const CardRouting& routing, int hidden, const device::Buffer& down, const device::Buffer& out) {
+  if (routing.tokens == 0) return;
   const kernels::MoeCombineParams params{
       .down = down.as<const float>(),
-      .row = routed.row->as<const std::int32_t>(),
-      .weight = routed.weight->as<const float>(),
+      .row = routing.row.as<const std::int32_t>(),
+      .weight = routing.weight.as<const float>(),
       .out = out.as<float>(),
-      .hidden = routed.hidden,
-      .top_k = routed.top_k,
+      .hidden = hidden,
+      .top_k = routing.top_k,
   };
-  gpu_.launch(gpu_.function(module_, kernels::kCombine), {blocks(routed.tokens), kernels::kRowThreads, 0}, params);
+  gpu_.launch(gpu_.function(module_, kernels::kCombine), {blocks(routing.tokens), kernels::kRowThreads, 0, true},
+              params);
 }
 
 }  // namespace moesaic::engine

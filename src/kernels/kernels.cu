@@ -4,6 +4,7 @@
 #include "kernels/moe_fp8_gemm.cuh"
 #include "kernels/moe_pack.cuh"
 #include "kernels/moe_quantize.cuh"
+#include "kernels/moe_route.cuh"
 #include "kernels/moe_swiglu.cuh"
 
 using namespace moesaic;           // NOLINT: this file is one translation unit of entry points
@@ -35,6 +36,18 @@ using namespace moesaic::kernels;  // NOLINT
 extern "C" __global__ void __launch_bounds__(kRowThreads) moe_pack_kernel(const __grid_constant__ MoePackParams p) {
   moe_pack(p);
 }
+
+#define MOE_ROUTE_OF(EXPERTS, TOKENS, TOKEN_WARPS, NAME, WEIGHT)                                           \
+  extern "C" __global__ void __launch_bounds__(kRouteThreads, 2)                                           \
+      moe_route_e##EXPERTS##t##TOKENS##w##TOKEN_WARPS##_##NAME(const __grid_constant__ MoeRouteParams p) { \
+    moe_route<RouteShape{EXPERTS, TOKENS, TOKEN_WARPS}, WEIGHT>(p);                                        \
+  }
+#define MOE_ROUTE(EXPERTS, TOKENS, TOKEN_WARPS, MOST_TOKENS)      \
+  MOE_ROUTE_OF(EXPERTS, TOKENS, TOKEN_WARPS, bf16, std::uint16_t) \
+  MOE_ROUTE_OF(EXPERTS, TOKENS, TOKEN_WARPS, f32, float)
+#include "kernels/route_shapes.def"
+#undef MOE_ROUTE
+#undef MOE_ROUTE_OF
 
 extern "C" __global__ void __launch_bounds__(kRowThreads)
     moe_quantize_kernel(const __grid_constant__ MoeQuantizeParams p) {

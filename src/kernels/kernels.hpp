@@ -21,6 +21,19 @@ inline constexpr std::array kGemmVariants{
 #undef MOE_FP8_GEMM_E5M2
 };
 
+/// Every shape of the router's kernel, from few tokens to many.
+inline constexpr std::array kRouteShapes{
+#define MOE_ROUTE(EXPERTS, TOKENS, TOKEN_WARPS, MOST_TOKENS) RouteShape{EXPERTS, TOKENS, TOKEN_WARPS, MOST_TOKENS},
+#include "kernels/route_shapes.def"
+#undef MOE_ROUTE
+};
+
+/// The shape's entry in the fat binary, for a router whose weights are bf16 or f32.
+inline std::string symbol(const RouteShape& shape, bool bf16) {
+  return "moe_route_e" + std::to_string(shape.experts) + "t" + std::to_string(shape.tokens) + "w" +
+         std::to_string(shape.token_warps) + (bf16 ? "_bf16" : "_f32");
+}
+
 inline constexpr const char* kPack = "moe_pack_kernel";
 inline constexpr const char* kQuantize = "moe_quantize_kernel";
 inline constexpr const char* kSwiglu = "moe_swiglu_kernel";

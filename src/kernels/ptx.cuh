@@ -76,6 +76,12 @@ __device__ inline void bulk_copy(void* destination, const void* source, std::uin
       : "memory");
 }
 
+/// cp.async.bulk.prefetch: brings `bytes` contiguous bytes into the L2; address and size are multiples of 16.
+__device__ inline void bulk_prefetch(const void* from, std::uint32_t bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(from)), "r"(bytes)
+               : "memory");
+}
+
 /// cp.async.bulk.tensor.2d: one box of a tensor map to shared memory, its bytes counted on `barrier`.
 __device__ inline void tensor_copy_2d(void* destination, const CUtensorMap* map, std::int32_t c0, std::int32_t c1,
                                       std::uint64_t* barrier) {
@@ -103,11 +109,15 @@ __device__ inline void prefetch_tensormap(const CUtensorMap* map) {
 
 /// ldmatrix.x4: four 8x8 matrices of 16-bit elements, here 8 rows of 16 bytes each. Lane l gives the address of row
 /// l % 8 of matrix l / 8 and receives bytes 4 * (l % 4) .. + 3 of row l / 4 of each.
-__device__ inline void ldmatrix_x4(std::uint32_t (&fragment)[4], std::uint32_t row_address) {
+__device__ inline void ldmatrix_x4(std::uint32_t& m0, std::uint32_t& m1, std::uint32_t& m2, std::uint32_t& m3,
+                                   std::uint32_t row_address) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(fragment[0]), "=r"(fragment[1]), "=r"(fragment[2]), "=r"(fragment[3])
+               : "=r"(m0), "=r"(m1), "=r"(m2), "=r"(m3)
                : "r"(row_address)
                : "memory");
+}
+__device__ inline void ldmatrix_x4(std::uint32_t (&fragment)[4], std::uint32_t row_address) {
+  ldmatrix_x4(fragment[0], fragment[1], fragment[2], fragment[3], row_address);
 }
 
 /// ldmatrix.x2: two such matrices; lanes 0-15 give the addresses.
@@ -237,6 +247,16 @@ __device__ inline void mma_fp8(float (&d)[4], const std::uint32_t (&a)[4], std::
   mma_f16(d, upper, widen<kFormat>(low(b1)), widen<kFormat>(high(b1)));
 }
 #endif
+
+/// atom.add (acquire and release, device scope): the old value.
+__device__ inline std::uint32_t atom_add_acq_rel(std::uint32_t* counter, std::uint32_t value) {
+  std::uint32_t old;
+  asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], %2;"
+               : "=r"(old)
+               : "l"(__cvta_generic_to_global(counter)), "r"(value)
+               : "memory");
+  return old;
+}
 
 /// cvt.rn.satfinite.e4m3x2: two floats to two e4m3 codes, `low` in the low byte.
 __device__ inline std::uint16_t cvt_e4m3x2(float low, float high) {

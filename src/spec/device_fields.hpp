@@ -33,6 +33,10 @@ inline constexpr std::array kDeviceFields{
     DeviceField{"clock_mhz", &Device::clock_mhz},
     DeviceField{"memory_gb_per_s", &Device::memory_gb_per_s},
     DeviceField{"integrated", &Device::integrated},
+    DeviceField{"read_gb_per_s", &Device::read_gb_per_s},
+    DeviceField{"l2_bytes_per_clock", &Device::l2_bytes_per_clock},
+    DeviceField{"fast_flop_per_clock", &Device::fast_flop_per_clock},
+    DeviceField{"plain_flop_per_clock", &Device::plain_flop_per_clock},
 };
 
 }  // namespace moesaic
