@@ -42,6 +42,10 @@ file(REAL_PATH ${MOESAIC_NVCC} nvcc_real)
 cmake_path(GET nvcc_real PARENT_PATH nvcc_bin)
 find_path(MOESAIC_CUDA_INCLUDE_DIR cuda.h NO_CACHE HINTS ${nvcc_bin}/../include REQUIRED)
 
+# The disassembler, which the tests alone need; it looks for nvdisasm beside itself.
+file(GLOB venv_bin ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/nvidia/cu13/bin)
+find_program(MOESAIC_CUOBJDUMP cuobjdump NO_CACHE NO_DEFAULT_PATH PATHS ${nvcc_bin} ${venv_bin})
+
 set(MOESAIC_GPU_ARCHITECTURES 90a 120f CACHE STRING "targets that the kernels are compiled for; a tuning build may want one")
 
 # A table of its own for a build that looks for good variants: a directory that is searched before src.
@@ -105,7 +109,33 @@ asm(R"(
   # ccache would hash the directive and not the file that it names.
   set_target_properties(${target} PROPERTIES CXX_COMPILER_LAUNCHER "")
   set_target_properties(${target} PROPERTIES MOESAIC_PTX "${ptx}" MOESAIC_PTXAS_REPORT ${report}
-                                              MOESAIC_FAT_BINARY ${fat_binary})
+                                             MOESAIC_FAT_BINARY ${fat_binary})
+endfunction()
+
+# moesaic_sass(TARGET FAT_BINARY_TARGET): the machine code of a target of moesaic_fat_binary as text, a file for each of
+# MOESAIC_GPU_ARCHITECTURES, in the target's property MOESAIC_SASS. Where there is no cuobjdump nothing makes those files.
+function(moesaic_sass target fat_binary_target)
+  get_target_property(fat_binary ${fat_binary_target} MOESAIC_FAT_BINARY)
+  set(sass)
+  foreach(arch ${MOESAIC_GPU_ARCHITECTURES})
+    list(APPEND sass ${CMAKE_CURRENT_BINARY_DIR}/${target}.sm_${arch}.txt)
+  endforeach()
+  add_custom_target(${target} ALL)
+  set_target_properties(${target} PROPERTIES MOESAIC_SASS "${sass}")
+  if(NOT MOESAIC_CUOBJDUMP)
+    message(STATUS "No cuobjdump beside nvcc or in .venv (scripts/bootstrap.sh check installs it): ${target} is not made")
+    return()
+  endif()
+  foreach(arch output IN ZIP_LISTS MOESAIC_GPU_ARCHITECTURES sass)
+    add_custom_command(
+      OUTPUT ${output}
+      COMMAND ${MOESAIC_CUOBJDUMP} --dump-sass --gpu-architecture sm_${arch} ${fat_binary} > ${output}
+      DEPENDS ${fat_binary} ${fat_binary_target} ${MOESAIC_CUOBJDUMP}
+      COMMENT "Disassembling for sm_${arch}"
+      VERBATIM)
+    add_custom_target(${target}_${arch} DEPENDS ${output})
+    add_dependencies(${target} ${target}_${arch})
+  endforeach()
 endfunction()
 
 # moesaic_ptx(TARGET SOURCE.cu): the PTX of SOURCE.cu for each of MOESAIC_GPU_ARCHITECTURES, with the source's lines. The

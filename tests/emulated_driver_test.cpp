@@ -1,6 +1,7 @@
 #include <cuda.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <numeric>
@@ -187,6 +188,57 @@ TEST_F(EmulatedDriver, RunsPtxText) {
   EXPECT_NE(last_fault().find("cluster"), std::string::npos) << last_fault();
 }
 
+TEST_F(EmulatedDriver, CapturedStreamsBecomeGraphs) {
+  CUfunction add = function(load(kPtx), "add");
+  CUdeviceptr data = upload(std::vector<std::uint32_t>(64));
+  std::uint32_t addend = 3;
+  std::uint32_t count = 64;
+  void* arguments[] = {&data, &data, &addend, &count};
+  CUstream stream = nullptr;
+  ASSERT_EQ(DRIVER(cuStreamCreate)(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+  ASSERT_EQ(DRIVER(cuStreamBeginCapture)(stream, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(DRIVER(cuLaunchKernel)(add, 1, 1, 1, 64, 1, 1, 0, stream, arguments, nullptr), CUDA_SUCCESS);
+  }
+  addend = 100;  // the graph has a copy of what was given
+  CUgraph graph = nullptr;
+  ASSERT_EQ(DRIVER(cuStreamEndCapture)(stream, &graph), CUDA_SUCCESS);
+  EXPECT_EQ(download(data, 64)[63], 0U) << "nothing runs while a stream is captured";
+  CUgraphExec ready = nullptr;
+  ASSERT_EQ(DRIVER(cuGraphInstantiate)(&ready, graph, 0), CUDA_SUCCESS);
+  ASSERT_EQ(DRIVER(cuGraphDestroy)(graph), CUDA_SUCCESS);
+  for (std::uint32_t launches = 1; launches <= 3; ++launches) {
+    ASSERT_EQ(DRIVER(cuGraphLaunch)(ready, stream), CUDA_SUCCESS);
+    ASSERT_EQ(DRIVER(cuStreamSynchronize)(stream), CUDA_SUCCESS);
+    EXPECT_EQ(download(data, 64)[63], launches * 6);
+  }
+  EXPECT_EQ(DRIVER(cuGraphExecDestroy)(ready), CUDA_SUCCESS);
+  EXPECT_EQ(DRIVER(cuGraphLaunch)(ready, stream), CUDA_ERROR_INVALID_HANDLE);
+
+  ASSERT_EQ(DRIVER(cuStreamBeginCapture)(stream, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+  CUdeviceptr more = 0;
+  EXPECT_EQ(DRIVER(cuMemAlloc)(&more, 16), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  EXPECT_EQ(DRIVER(cuStreamEndCapture)(stream, &graph), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+}
+
+TEST_F(EmulatedDriver, SharesMemoryWithTheHost) {
+  CUfunction add = function(load(kPtx), "add");
+  CUdeviceptr managed = 0;
+  ASSERT_EQ(DRIVER(cuMemAllocManaged)(&managed, 256, CU_MEM_ATTACH_GLOBAL), CUDA_SUCCESS);
+  auto* words = reinterpret_cast<std::uint32_t*>(managed);  // NOLINT(performance-no-int-to-ptr): the host's, too
+  std::fill_n(words, 64, 5U);
+  std::uint32_t addend = 2;
+  std::uint32_t count = 64;
+  void* arguments[] = {&managed, &managed, &addend, &count};
+  ASSERT_EQ(DRIVER(cuLaunchKernel)(add, 1, 1, 1, 64, 1, 1, 0, nullptr, arguments, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(DRIVER(cuCtxSynchronize)(), CUDA_SUCCESS) << last_fault();
+  EXPECT_EQ(words[63], 7U);
+  EXPECT_EQ(DRIVER(cuMemFreeHost)(words), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(DRIVER(cuMemFree)(managed), CUDA_SUCCESS);
+  ASSERT_EQ(DRIVER(cuLaunchKernel)(add, 1, 1, 1, 64, 1, 1, 0, nullptr, arguments, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(DRIVER(cuCtxSynchronize)(), CUDA_ERROR_ILLEGAL_ADDRESS);
+}
+
 TEST_F(EmulatedDriver, ChoosesThePtxOfTheCard) {
   for (const char* card : {"gb10", "rtx5090", "h200"}) {
     start(card);
@@ -258,6 +310,52 @@ TEST_F(EmulatedDriver, RefusesWhatDoesNotFit) {
   EXPECT_EQ(blocks, 1);
   EXPECT_EQ(occupancy(&blocks, store, 128, 0), CUDA_SUCCESS);
   EXPECT_EQ(blocks, 12) << "1536 threads on an SM";
+}
+
+TEST_F(EmulatedDriver, CooperativeLaunchesMustFitAtOnce) {
+  CUfunction store = function(load(moesaic_silicon_begin), "store_word");
+  CUdeviceptr to = upload(std::vector<std::uint32_t>(128));
+  void* arguments[] = {&to};
+  const auto launch = [&](unsigned blocks) {
+    return DRIVER(cuLaunchCooperativeKernel)(store, blocks, 1, 1, 128, 1, 1, 0, nullptr, arguments);
+  };
+  EXPECT_EQ(launch(24), CUDA_SUCCESS) << "2 SMs of 1536 threads: " << last_fault();
+  EXPECT_EQ(launch(25), CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
+  EXPECT_NE(last_fault().find("holds 24 of them at once"), std::string::npos) << last_fault();
+  CUlaunchAttribute attributes[2] = {};
+  attributes[0].id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
+  attributes[0].value.cooperative = 1;
+  attributes[1].id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+  attributes[1].value.clusterDim = {1, 1, 1};
+  CUlaunchConfig config{};
+  config.gridDimX = 25;
+  config.gridDimY = config.gridDimZ = config.blockDimY = config.blockDimZ = 1;
+  config.blockDimX = 128;
+  config.attrs = attributes;
+  config.numAttrs = 2;
+  EXPECT_EQ(DRIVER(cuLaunchKernelEx)(&config, store, arguments, nullptr), CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
+  config.gridDimX = 24;
+  EXPECT_EQ(DRIVER(cuLaunchKernelEx)(&config, store, arguments, nullptr), CUDA_SUCCESS) << last_fault();
+  attributes[1].value.clusterDim = {2, 1, 1};
+  EXPECT_EQ(DRIVER(cuLaunchKernelEx)(&config, store, arguments, nullptr), CUDA_ERROR_NOT_SUPPORTED);
+  EXPECT_EQ(DRIVER(cuCtxSynchronize)(), CUDA_SUCCESS);
+}
+
+TEST_F(EmulatedDriver, EncodesTensorMapsAsTheRealOneDoes) {
+  alignas(64) CUtensorMap map;
+  CUdeviceptr address = upload(std::vector<std::uint32_t>(64));
+  const cuuint64_t dims[] = {64};
+  const cuuint64_t strides[] = {256};
+  const cuuint32_t box[] = {16};
+  const cuuint32_t ones[] = {1};
+  const auto encode = [&](const cuuint64_t* strides_bytes) {
+    return DRIVER(cuTensorMapEncodeTiled)(&map, CU_TENSOR_MAP_DATA_TYPE_UINT32, 1, reinterpret_cast<void*>(address),
+                                          dims, strides_bytes, box, ones, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                                          CU_TENSOR_MAP_SWIZZLE_NONE, CU_TENSOR_MAP_L2_PROMOTION_NONE,
+                                          CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  };
+  EXPECT_EQ(encode(strides), CUDA_SUCCESS) << last_fault();
+  EXPECT_EQ(encode(nullptr), CUDA_ERROR_INVALID_VALUE) << "rank 1 has no strides, and their pointer must be there";
 }
 
 TEST_F(EmulatedDriver, StaleHandlesAreNoticed) {

@@ -148,7 +148,7 @@ class VariantTest : public testing::TestWithParam<std::string> {};
 TEST_P(VariantTest, AForcedVariantRunsAndChangesNoBit) {
   const LayerInput input = make_input(layer_cases()[1]);
   const auto want = digests(make_engine(input.layer, GetParam(), 1)->run(input.tokens, engine::Keep::trace));
-  for (const char* variant : {"moe_fp8_gemm/f64t8k128.s5.c2", "moe_fp8_gemm/f128t64k128.s2.c2"}) {
+  for (const char* variant : {"moe_fp8_gemm/f64t8k128.s5.c2.w4x1", "moe_fp8_gemm/f128t64k128.s2.c2.w4x1"}) {
     const auto engine = make_engine(input.layer, GetParam(), 1, variant);
     EXPECT_EQ(digests(engine->run(input.tokens, engine::Keep::trace)), want) << variant;
     EXPECT_EQ(engine->kernels(), std::vector<std::string>{variant});
@@ -157,7 +157,7 @@ TEST_P(VariantTest, AForcedVariantRunsAndChangesNoBit) {
 
 TEST_P(VariantTest, AForcedVariantThatIsNotThereIsAnError) {
   const LayerInput input = make_input(layer_cases()[2]);
-  expect_refused(input.layer, GetParam(), "moe_fp8_gemm/f8t8k8.s1.c1", "it has moe_fp8_gemm/f64t8k128.s5.c2");
+  expect_refused(input.layer, GetParam(), "moe_fp8_gemm/f8t8k8.s1.c1", "it has moe_fp8_gemm/f32t8k128.s4.c4.w2x1");
 }
 
 TEST_P(VariantTest, SizesThatNoVariantTakesAreRefusedAtOnce) {

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "bench/card_limits.hpp"
 #include "device/graph.hpp"
 #include "spec/error.hpp"
 #include "spec/split_mix.hpp"
@@ -89,12 +90,8 @@ std::vector<Candidate> GemmBench::candidates(const Workload& workload, std::vect
 }
 
 GemmBench::Operands GemmBench::make_operands(const Workload& workload, Point& point) {
-  const std::uint64_t seed = options_.seed + static_cast<std::uint64_t>(workload.tokens);
-  const auto routing = [&](int launch) {
-    SplitMix64 random(seed + (static_cast<std::uint64_t>(launch) << 32));
-    return random_routing(workload.experts, workload.top_k, workload.tokens, random.next());
-  };
-  const Cost one = cost(workload, routing(0), options_.out);
+  const std::uint64_t seed = options_.seed;
+  const Cost one = cost(workload, launch_routing(workload, seed, 0), options_.out);
   const auto room = static_cast<double>(gpu_.device().memory_bytes) / 2;
   const int most = static_cast<int>(std::min(room / static_cast<double>(weight_bytes(workload)), 64.0));
   point.sets = options_.sets > 0 ? options_.sets
@@ -111,7 +108,7 @@ GemmBench::Operands GemmBench::make_operands(const Workload& workload, Point& po
     operands.w_scales.push_back(gpu_.upload<float>(scales));
   }
   for (int launch = 0; launch < point.launches; ++launch) {
-    const std::vector<std::int32_t> first = routing(launch);
+    const std::vector<std::int32_t> first = launch_routing(workload, seed, launch);
     const Cost costs = cost(workload, first, options_.out);
     point.cost.bytes += costs.bytes / point.launches;
     point.cost.operations += costs.operations / point.launches;
@@ -183,9 +180,11 @@ void GemmBench::time(Point& point, const Operands& operands) {
 }
 
 Point GemmBench::measure(const Workload& workload) {
-  Point point{.workload = workload, .out = options_.out};
+  Point point;
+  point.workload = workload;
+  point.out = options_.out;
   for (const Candidate& candidate : candidates(workload, point.rejected))
-    point.timed.push_back({.candidate = candidate});
+    point.timed.emplace_back().candidate = candidate;
   const Operands operands = make_operands(workload, point);
   time(point, operands);
   for (Timed& timed : point.timed) {

@@ -37,7 +37,7 @@ struct Candidate {
 struct Timed {
   Candidate candidate;
   int blocks_per_sm = 0;           ///< resident, as the driver says, at most as many as the config counts on
-  std::size_t smem_bytes = 0;  ///< dynamic, padding included
+  std::size_t smem_bytes = 0;      ///< dynamic, padding included
   std::vector<double> samples_us;  ///< time of a launch, the mean over one graph; empty on an emulated card
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "bench/card_limits.hpp"
 #include "bench/probe_params.hpp"
 #include "device/graph.hpp"
 #include "spec/config.hpp"

@@ -124,9 +124,10 @@ double Session::stream_tb_per_s() const {
 
 Session begin_session(const device::Gpu& gpu) {
   const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-  Session session{.device = gpu.device(),
-                  .command = command_line(),
-                  .date = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(now)))};
+  Session session;
+  session.device = gpu.device();
+  session.command = command_line();
+  session.date = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(now)));
   session.timed = !gpu.emulated();
   session.driver = gpu.emulated() ? "emulated" : fmt::format("{} (CUDA {})", kernel_driver(), gpu.driver_version());
   return session;

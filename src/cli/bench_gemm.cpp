@@ -1,12 +1,14 @@
 #include "cli/bench_gemm.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "bench/gemm_bench.hpp"
 #include "bench/report.hpp"
@@ -26,6 +28,7 @@ const std::map<std::string, OutFormat> kOutFormats{
 struct BenchGemmOptions {
   std::string device = "gpu:0";
   std::string model = "qwen3-30b-a3b";
+  std::vector<int> shape;  ///< experts, top_k, hidden, width; empty: the model's
   std::string gemm = "both";
   std::vector<int> tokens{1, 4, 16, 64, 256, 1024, 4096};
   bench::GemmBenchOptions measure;
@@ -35,15 +38,25 @@ struct BenchGemmOptions {
   int most = 8;
 };
 
+/// The layer's shape and what to call it.
+std::pair<Shape, std::string> shape_of(const BenchGemmOptions& options) {
+  if (options.shape.empty()) return {find_model(options.model).shape, options.model};
+  const auto& sizes = options.shape;
+  if (sizes[1] > sizes[0]) {
+    throw Error(fmt::format("--shape: {} experts of {} for each token cannot be distinct", sizes[1], sizes[0]));
+  }
+  return {{.experts = sizes[0], .top_k = sizes[1], .hidden = sizes[2], .width = sizes[3]},
+          fmt::format("{}", fmt::join(sizes, "-"))};
+}
+
 std::vector<bench::Workload> workloads(const BenchGemmOptions& options) {
-  const checkpoint::KnownModel& model = find_model(options.model);
-  const Shape& shape = model.shape;
+  const auto [shape, name] = shape_of(options);
   std::vector<bench::Workload> all;
   for (const std::string gemm : {"gate_up", "down"}) {
     if (options.gemm != "both" && options.gemm != gemm) continue;
     const bool up = gemm == "gate_up";
     for (const int tokens : options.tokens) {
-      all.push_back({.model = options.model,
+      all.push_back({.model = name,
                      .gemm = gemm,
                      .experts = shape.experts,
                      .top_k = shape.top_k,
@@ -141,7 +154,14 @@ void add_bench_gemm(CLI::App& bench) {
   verb->add_option("--device", options->device, "gpu:0; an emulated card runs all and takes no time")
       ->capture_default_str();
   verb->add_option("--model", options->model, "whose shapes; moesaic models lists them")->capture_default_str();
-  verb->add_option("--gemm", options->gemm)->capture_default_str()->check(CLI::IsMember({"gate_up", "down", "both"}));
+  verb->add_option("--shape", options->shape, "of a layer in place of a model: EXPERTS,TOP_K,HIDDEN,WIDTH")
+      ->delimiter(',')
+      ->expected(4)
+      ->check(CLI::PositiveNumber)
+      ->excludes("--model");
+  verb->add_option("--gemm", options->gemm, "which of a layer's two")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"gate_up", "down", "both"}));
   verb->add_option("--tokens", options->tokens, "how many, with commas")
       ->delimiter(',')
       ->capture_default_str()

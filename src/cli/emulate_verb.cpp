@@ -35,6 +35,8 @@ struct EmulateOptions {
   std::string grid = "1";
   std::string block = "32";
   std::uint32_t shared_bytes = 0;
+  bool in_clusters = false;
+  bool cooperative = false;
   std::vector<std::string> arguments;
   std::vector<std::string> prints;
   std::string gpu = "gb10";
@@ -145,6 +147,8 @@ class Run {
         launch_{.grid = parse_extent(options.grid, "--grid"),
                 .block = parse_extent(options.block, "--block"),
                 .dynamic_shared_bytes = options.shared_bytes,
+                .in_clusters = options.in_clusters,
+                .cooperative = options.cooperative,
                 .parameters = placed_.parameters()} {}
 
   /// Launches the kernel and fills in what came of it.
@@ -302,14 +306,16 @@ int emulate(const EmulateOptions& options) {
 
 void add_emulate(CLI::App& program, int& exit_code) {
   const auto options = std::make_shared<EmulateOptions>();
-  CLI::App* verb =
-      program.add_subcommand("emulate", "run a kernel of a PTX file on an emulated card and say what is wrong");
+  CLI::App* verb = program.add_subcommand(
+      "emulate", "run a kernel of a PTX file, or a CUDA program, on an emulated card and say what is wrong");
   verb->add_option("FILE", options->file,
                    "PTX, or a fat binary with PTX (nvcc -ptx, nvcc -fatbin); with --isa an opcode to show alone");
   verb->add_option("--kernel", options->kernel, "its name; may be left out when the file has one");
   verb->add_option("--grid", options->grid, "blocks: X or X,Y or X,Y,Z")->capture_default_str();
   verb->add_option("--block", options->block, "threads of a block, likewise")->capture_default_str();
   verb->add_option("--smem", options->shared_bytes, "bytes of dynamic shared memory")->capture_default_str();
+  verb->add_flag("--clusters", options->in_clusters, "launch in clusters, which are of one block");
+  verb->add_flag("--cooperative", options->cooperative, "launch blocks that may wait for one another: all must fit");
   verb->add_option("--arg", options->arguments, "an argument, in order; see below")->allow_extra_args(false);
   verb->add_option("--print", options->prints, "a buffer to print: NUMBER, NUMBER:TYPE or NUMBER:TYPE[COUNT]")
       ->allow_extra_args(false);
@@ -338,6 +344,7 @@ void add_emulate(CLI::App& program, int& exit_code) {
                "  moesaic emulate kernels.fatbin --kernel scan --gpu h200 --seeds 100 --arg in:data.bin --arg "
                "out:sums.bin:4096\n"
                "  moesaic emulate kernels.ptx --list\n"
+               "  moesaic emulate --gpu rtx5090 --sms 4 --json report.json -- ./program its arguments\n"
                "  moesaic emulate --isa mma\n\n" +
                std::string(kExitCodesHelp));
   verb->callback([options, &exit_code] { exit_code = emulate(*options); });

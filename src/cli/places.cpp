@@ -6,6 +6,7 @@
 
 #include "cli/exit_code.hpp"
 #include "cli/nearest.hpp"
+#include "device/gpu.hpp"
 #include "engine/gpu.hpp"
 #include "spec/device.hpp"
 
@@ -20,10 +21,17 @@ std::vector<std::string> place_names() {
 
 }  // namespace
 
-ChosenPlace choose_place(const std::string& option, std::uint64_t seed) {
+ChosenPlace settle(const device::BestPlace& best, const Layer& layer, const Device& card) {
+  const std::string reason = engine::why_not_on(layer, card);
+  if (reason.empty()) return {best.place, best.reason};
+  return {device::Place{}, fmt::format("{} is here and cannot run this layer: {}", card.full_name, reason)};
+}
+
+ChosenPlace choose_place(const std::string& option, std::uint64_t seed, const Layer* layer) {
   if (option == "auto") {
-    device::BestPlace best = device::best_place();
-    return {best.place, std::move(best.reason)};
+    const device::BestPlace best = device::best_place();
+    if (best.place.kind == device::Place::Kind::cpu || layer == nullptr) return {best.place, best.reason};
+    return settle(best, *layer, device::Gpu(best.place).device());
   }
   try {
     device::Place place = device::parse_place(option);
@@ -34,10 +42,15 @@ ChosenPlace choose_place(const std::string& option, std::uint64_t seed) {
   }
 }
 
-std::unique_ptr<engine::Engine> make_engine(const Layer& layer, const device::Place& place) {
-  if (place.kind == device::Place::Kind::cpu) return engine::make_cpu_engine(layer);
+std::unique_ptr<engine::Engine> make_engine(const Layer& layer, const ChosenPlace& chosen, engine::Wishes wishes) {
+  if (chosen.place.kind == device::Place::Kind::cpu) {
+    if (wishes.variant.empty()) return engine::make_cpu_engine(layer);
+    throw Error(
+        fmt::format("variant {} was asked for by {} and cannot run: the place is cpu ({}), which has no variants",
+                    wishes.variant, wishes.wished_by, chosen.reason));
+  }
   try {
-    return engine::make_gpu_engine(layer, place);
+    return engine::make_gpu_engine(layer, chosen.place, std::move(wishes));
   } catch (const Error& e) {
     throw DeviceError(e.what());
   }

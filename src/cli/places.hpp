@@ -5,6 +5,7 @@
 
 #include "device/place.hpp"
 #include "engine/engine.hpp"
+#include "engine/selection.hpp"
 #include "spec/layer.hpp"
 
 namespace moesaic::cli {
@@ -15,11 +16,16 @@ struct ChosenPlace {
   std::string reason;
 };
 
-/// Reads the option --device. `seed` is that of an emulated card's interleavings.
+/// Reads the option --device. `seed` is that of an emulated card's interleavings. auto is the best place that can run
+/// `layer`, which is looked at as why_not_gpu() does, or null; any other name is taken at its word.
 /// Throws Error for a name that is not known, with the nearest one that is.
-ChosenPlace choose_place(const std::string& option, std::uint64_t seed);
+ChosenPlace choose_place(const std::string& option, std::uint64_t seed, const Layer* layer = nullptr);
 
-/// The engine of a place. Throws DeviceError when the place cannot be used.
-std::unique_ptr<engine::Engine> make_engine(const Layer& layer, const device::Place& place);
+/// What auto comes to when the best place is this card: the cpu, with the reason, when the card cannot run the layer.
+ChosenPlace settle(const device::BestPlace& best, const Layer& layer, const Device& card);
+
+/// The engine of a place. Throws DeviceError when the place cannot be used or a variant that is wished for cannot run
+/// there, and Error when a variant is wished for on the cpu, which has none.
+std::unique_ptr<engine::Engine> make_engine(const Layer& layer, const ChosenPlace& chosen, engine::Wishes wishes);
 
 }  // namespace moesaic::cli

@@ -17,6 +17,8 @@
 #include "cli/places.hpp"
 #include "cli/report.hpp"
 #include "cli/verbs.hpp"
+#include "cli/wish.hpp"
+#include "engine/kernel_set.hpp"
 #include "reference/layer.hpp"
 
 namespace moesaic::cli {
@@ -29,6 +31,7 @@ struct RunOptions {
   std::string device = "auto";
   std::uint64_t seed = 1;
   std::string activations;
+  WishOptions wish;
   bool check = false;
   std::string out;
   bool json = false;
@@ -125,7 +128,7 @@ Layer load(const checkpoint::LayerPlan& plan) {
 /// Runs one layer and reports. Returns the exit code.
 int run(const RunOptions& options) {
   const checkpoint::Model model = checkpoint::open(options.directory);
-  const ChosenPlace chosen = choose_place(options.device, options.seed);
+  engine::Wishes wishes = read_wishes(options.wish, engine::KernelSet::variants());
   RunReport report;
   report.directory = options.directory;
   report.architecture = model.config.architecture->title;
@@ -141,6 +144,7 @@ int run(const RunOptions& options) {
   report.layout = planned.layout;
   report.scheme = checkpoint::describe_schemes(planned);
   report.seed = options.seed;
+  const ChosenPlace chosen = choose_place(options.device, options.seed, &planned.layer);
   report.device_asked = options.device;
   report.reason = chosen.reason;
 
@@ -148,12 +152,13 @@ int run(const RunOptions& options) {
   const Layer layer = load(planned);
   report.tokens = tokens.count;
 
-  const std::unique_ptr<engine::Engine> engine = make_engine(layer, chosen.place);
+  const std::unique_ptr<engine::Engine> engine = make_engine(layer, chosen, std::move(wishes));
   report.place = engine->place();
   double time_s = 0;
   const Trace trace = compute(*engine, tokens, options.check, time_s);
   if (chosen.place.kind != device::Place::Kind::emulated) report.time_s = time_s;
   report.kernels = engine->kernels();
+  report.choices = engine->choices();
   report.tokens_per_expert = tokens_per_expert(trace.routing);
   if (options.check) {
     const Activity activity("checking against the reference");
@@ -185,6 +190,7 @@ void add_run(CLI::App& program, int& exit_code) {
       ->capture_default_str();
   verb->add_option("--activations", options->activations,
                    "how activations meet MXFP4 weights: bf16 (the default) or mxfp8");
+  add_wish_options(*verb, options->wish);
   verb->add_flag("--check", options->check, "compare every stage with a double-precision reference and its bounds");
   verb->add_option("--out", options->out, "write the result to this .npy file: float32 [tokens, hidden]");
   verb->add_flag("--json", options->json, "report as one JSON object");

@@ -71,7 +71,7 @@ void Gpu::describe() {
   full_name_ = name.data();
   std::size_t memory = 0;
   check(driver_.cuDeviceTotalMem(&memory, handle_), "asking for the device's memory");
-  device_ = Device{
+  device_ = with_rates({
       .name = place_name_,
       .full_name = full_name_,
       .major = attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR),
@@ -88,7 +88,7 @@ void Gpu::describe() {
       .memory_bytes = static_cast<std::int64_t>(memory),
       .clock_mhz = attribute(CU_DEVICE_ATTRIBUTE_CLOCK_RATE) / 1000,
       .integrated = attribute(CU_DEVICE_ATTRIBUTE_INTEGRATED) != 0,
-  };
+  });
 }
 
 CUmodule Gpu::load(const void* image) {

@@ -195,6 +195,8 @@ void sort_operands(const Instruction& instruction, Traits& traits) {
   }
 }
 
+}  // namespace
+
 Traits traits_of(const Instruction& instruction) {
   Traits traits;
   if (instruction.row == nullptr) return traits;
@@ -229,10 +231,9 @@ Traits traits_of(const Instruction& instruction) {
   }
   if (widest != 0 && !is_one_of(words[0], {"cvt", "set", "setp", "slct"})) traits.bits = widest;
   sort_operands(instruction, traits);
+  if (words[0] == "vabsdiff4" && !has(words, ".add")) traits.sources.pop_back();  // it counts for nothing
   return traits;
 }
-
-}  // namespace
 
 std::vector<std::string_view> words_of(std::string_view text) {
   constexpr std::string_view kBlank = " \t\r\n";
@@ -254,7 +255,12 @@ std::vector<std::string_view> words_of(std::string_view text) {
 std::vector<Traits> traits_of(const Program& program) {
   std::vector<Traits> traits;
   traits.reserve(program.code.size());
-  for (const Instruction& instruction : program.code) traits.push_back(traits_of(instruction));
+  for (const Instruction& instruction : program.code) {
+    traits.push_back(traits_of(instruction));
+    if (instruction.row == nullptr || instruction.row->name != "call") continue;
+    const Slot function = program.calls[instruction.target].address;
+    if (function != kNoSlot) traits.back().addresses.push_back(function);
+  }
   return traits;
 }
 

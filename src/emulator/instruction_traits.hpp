@@ -97,6 +97,9 @@ struct Traits {
   }
 };
 
+/// The traits of an instruction; of a call without the register that holds the function's address.
+Traits traits_of(const Instruction& instruction);
+
 /// The traits of each instruction of a program.
 std::vector<Traits> traits_of(const Program& program);
 

@@ -2,7 +2,6 @@
 
 #include "engine/kernel_set.hpp"
 #include "engine/router.hpp"
-#include "engine/selection.hpp"
 #include "spec/error.hpp"
 
 namespace moesaic::engine {
@@ -60,10 +59,10 @@ struct Workspace {
 
 class GpuEngine : public Engine {
  public:
-  GpuEngine(const Layer& layer, const device::Place& place, GpuOptions options)
+  GpuEngine(const Layer& layer, const device::Place& place, Wishes wishes)
       : layer_(layer),
         place_name_(place.name()),
-        options_(std::move(options)),
+        wishes_(std::move(wishes)),
         gpu_(place),
         kernels_(gpu_),
         router_(gpu_, layer),
@@ -81,7 +80,10 @@ class GpuEngine : public Engine {
     return names;
   }
 
+  std::vector<std::string> choices() const override { return choices_; }
+
   Trace run(const Tokens& tokens, Keep keep) override {
+    choices_.clear();
     check_tokens(layer_, tokens);
     const Shape& shape = layer_.shape;
     const auto count = static_cast<std::size_t>(tokens.count);
@@ -104,21 +106,25 @@ class GpuEngine : public Engine {
 
  private:
   Choice choice(const Matrices& experts, int tokens) const {
-    return choose(kernels_.variants(), experts.problem, tokens, layer_.shape.top_k, gpu_.device(), options_.variant);
+    const Work work{.problem = experts.problem, .tokens = tokens, .top_k = layer_.shape.top_k};
+    return choose(kernels_.variants(), work, gpu_.device(), wishes_);
   }
 
   void gemm(const Matrices& experts, const CardRouting& routing, const Buffer& x, const Buffer& x_scales,
             const Buffer& out) {
-    kernels_.gemm(choice(experts, routing.tokens).config,
-                  {.problem = experts.problem,
-                   .rows = routing.tokens * routing.top_k,
-                   .w = &experts.codes,
-                   .w_scales = &experts.scales,
-                   .x = &x,
-                   .x_scales = &x_scales,
-                   .first = &routing.first,
-                   .out = &out,
-                   .x_scale_per = experts.is_static() ? ScalePer::expert : ScalePer::vector});
+    const Choice chosen = choice(experts, routing.tokens);
+    choices_.push_back(variant_name(chosen.config) + ": " + chosen.reason);
+    kernels_.gemm(chosen.config, {.problem = experts.problem,
+                                  .rows = routing.tokens * routing.top_k,
+                                  .w = &experts.codes,
+                                  .w_scales = &experts.scales,
+                                  .x = &x,
+                                  .x_scales = &x_scales,
+                                  .first = &routing.first,
+                                  .out = &out,
+                                  .x_scale_per = experts.is_static() ? ScalePer::expert : ScalePer::vector,
+                                  // In front stand quantize or swiglu, which have waited for the router.
+                                  .dependence = Dependence::early});
   }
 
   Trace download(const Workspace& space, const CardRouting& routing, Keep keep) const {
@@ -142,7 +148,8 @@ class GpuEngine : public Engine {
 
   const Layer& layer_;
   std::string place_name_;
-  GpuOptions options_;
+  Wishes wishes_;
+  std::vector<std::string> choices_;
   device::Gpu gpu_;
   KernelSet kernels_;
   CardRouter router_;
@@ -209,11 +216,11 @@ std::string why_not_on(const Layer& layer, const Device& card) {
   return "";
 }
 
-std::unique_ptr<Engine> make_gpu_engine(const Layer& layer, const device::Place& place, GpuOptions options) {
+std::unique_ptr<Engine> make_gpu_engine(const Layer& layer, const device::Place& place, Wishes wishes) {
   for (const std::string& reason : {why_not_gpu(layer), KernelSet::why_not_routed(layer)}) {
     if (!reason.empty()) throw Error(layer.name + ": " + reason);
   }
-  return std::make_unique<GpuEngine>(layer, place, std::move(options));
+  return std::make_unique<GpuEngine>(layer, place, std::move(wishes));
 }
 
 }  // namespace moesaic::engine

@@ -55,7 +55,7 @@ void set_maps(const device::Gpu& gpu, const Config& config, const GroupedGemm& g
   }
 }
 
-kernels::MoeFp8GemmParams gemm_params(const GroupedGemm& gemm) {
+kernels::MoeFp8GemmParams gemm_params(const GroupedGemm& gemm, const device::Buffer& tickets) {
   const Problem& problem = gemm.problem;
   const auto [w_scale_expert, w_scale_channel] = scale_strides(gemm.w_scale_per, problem.n);
   const auto [x_scale_expert, x_scale_row] = scale_strides(gemm.x_scale_per, 0);
@@ -67,6 +67,7 @@ kernels::MoeFp8GemmParams gemm_params(const GroupedGemm& gemm) {
       .x_scales = gemm.x_scales->as<const float>(),
       .bias = gemm.bias != nullptr ? gemm.bias->as<const float>() : nullptr,
       .first = gemm.first->as<const std::int32_t>(),
+      .tickets = tickets.as<std::int32_t>(),
       .out = gemm.out->as<void>(),
       .experts = problem.experts,
       .n = problem.n,
@@ -83,7 +84,9 @@ kernels::MoeFp8GemmParams gemm_params(const GroupedGemm& gemm) {
 }  // namespace
 
 KernelSet::KernelSet(device::Gpu& gpu, const unsigned char* image)
-    : gpu_(gpu), module_(gpu.load(image != nullptr ? image : kernels::fat_binary().data())) {}
+    : gpu_(gpu),
+      module_(gpu.load(image != nullptr ? image : kernels::fat_binary().data())),
+      tickets_(gpu.upload<std::int32_t>(std::array{0})) {}
 
 std::span<const Config> KernelSet::variants() {
   return kernels::kGemmVariants;
@@ -126,7 +129,7 @@ void KernelSet::gemm(const Config& config, const GroupedGemm& gemm) {
                           .threads = static_cast<unsigned>(config.threads()),
                           .smem_bytes = static_cast<unsigned>(variant.smem_bytes),
                           .dependent = gemm.dependence != Dependence::full};
-  kernels::MoeFp8GemmParams params = gemm_params(gemm);
+  kernels::MoeFp8GemmParams params = gemm_params(gemm, tickets_);
   set_maps(gpu_, config, gemm, params);
   gpu_.launch(variant.function, grid, params);
   ++launches_[variant_name(config)];
@@ -209,7 +212,8 @@ void KernelSet::quantize(const CardRouting& routing, int hidden, const device::B
       .top_k = routing.top_k,
       .static_scales = source == ScaleSource::checkpoint ? 1 : 0,
   };
-  gpu_.launch(gpu_.function(module_, kernels::kQuantize), {blocks(routing.tokens), kernels::kRowThreads, 0}, params);
+  gpu_.launch(gpu_.function(module_, kernels::kQuantize), {blocks(routing.tokens), kernels::kRowThreads, 0, true},
+              params);
 }
 
 void KernelSet::swiglu(const CardRouting& routing, int width, const device::Buffer& gate_up, const device::Buffer& h,
@@ -229,7 +233,7 @@ void KernelSet::swiglu(const CardRouting& routing, int width, const device::Buff
   const auto row_bytes = static_cast<unsigned>(width) * 2;
   CUfunction function = gpu_.function(module_, kernels::kSwiglu);
   gpu_.allow_smem(function, row_bytes);
-  gpu_.launch(function, {blocks(rows), kernels::kRowThreads, row_bytes}, params);
+  gpu_.launch(function, {blocks(rows), kernels::kRowThreads, row_bytes, true}, params);
 }
 
 void KernelSet::combine(const CardRouting& routing, int hidden, const device::Buffer& down, const device::Buffer& out) {
@@ -242,7 +246,8 @@ void KernelSet::combine(const CardRouting& routing, int hidden, const device::Bu
       .hidden = hidden,
       .top_k = routing.top_k,
   };
-  gpu_.launch(gpu_.function(module_, kernels::kCombine), {blocks(routing.tokens), kernels::kRowThreads, 0}, params);
+  gpu_.launch(gpu_.function(module_, kernels::kCombine), {blocks(routing.tokens), kernels::kRowThreads, 0, true},
+              params);
 }
 
 }  // namespace moesaic::engine

@@ -93,6 +93,7 @@ class KernelSet {
 
   device::Gpu& gpu_;
   CUmodule module_;
+  device::Buffer tickets_;  ///< one counter, 0 between launches: they run in order
   bool held_to_12x_ = false;
   std::map<std::string, Variant> variants_;
   std::map<std::string, int> launches_;

@@ -14,12 +14,15 @@
 /// Weights are the mma's M operand and tokens its N, so that a tile of 8 tokens wastes nothing in decode. Every element
 /// is one chain of m16n8k32 steps in ascending k, whatever the tile: all variants give the same bits.
 ///
-/// Roles: a producer warp walks the tiles of this block (blockIdx.x, + gridDim.x, ...) and fills a ring of stages by
-/// bulk copies; warps_f x warps_t mma warps share a tile's features and tokens and empty the ring.
-///   full[s]   producer -> mma warps: 1 arrival and all bytes of the stage; smem.tile[s] is valid
-///   empty[s]  mma warps -> producer: an arrival of each warp
-/// A stage whose tile has expert < 0 carries no bytes and ends the mma warps. With eight mma warps the producer is the
-/// first warp of a warpgroup that gives its registers to theirs.
+/// Roles: a scheduler warp finds the tiles of this block, the first by blockIdx.x and each further one by a ticket; a
+/// producer thread fills a ring of stages with their operands by bulk copies; warps_f x warps_t mma warps share a
+/// tile's features and tokens and empty the ring.
+///   found_full[i]   scheduler -> producer: smem.found[i] is valid
+///   found_empty[i]  producer -> scheduler
+///   full[s]         producer -> mma warps: 1 arrival and all bytes of the stage; smem.tile[s] is valid
+///   empty[s]        mma warps -> producer: an arrival of each warp
+/// A tile with expert < 0 ends each of them; its stage carries no bytes. Where eight mma warps hold many sums, the
+/// others are a warpgroup that gives its registers to theirs.
 ///
 /// Shared memory: struct Smem<Config> (spec/config.hpp): stages * (tile_f + tile_t) * tile_k bytes, barriers, tiles.
 /// Only rows that exist are copied; what is left in the others stays in their own columns of the sums, which nobody
@@ -56,7 +59,7 @@ __device__ inline int copied_rows(int rows) {
   return rows > 4 ? (rows + kMmaN - 1) / kMmaN * kMmaN : rows == 3 ? 4 : rows;
 }
 
-/// What the producer knows of the tile whose stages it fills.
+/// The copies of one tile.
 template <Config kC>
 struct Copies {
   const MoeFp8GemmParams& p;
@@ -71,7 +74,7 @@ struct Copies {
         x_rows(copied_rows(found.tile.rows)),
         w_bytes(static_cast<std::uint32_t>(
             (params.panels != nullptr ? min(kC.tile_f, params.n - found.tile.n0) : kC.tile_f) * kRowBytes<kC>)),
-        policy(found.only_one ? ptx::policy_evict_first() : ptx::policy_evict_normal()) {}
+        policy(found.only_one != 0 ? ptx::policy_evict_first() : ptx::policy_evict_normal()) {}
 
   /// Spans of the step at k0 that exist: the last step of a problem may lack its second.
   __device__ int spans(int k0) const { return min(kSpans<kC>, ceil_div(p.k - k0, kRowBytes<kC>)); }
@@ -97,7 +100,7 @@ struct Copies {
     for (int span = 0; span < count; ++span, k0 += kRowBytes<kC>, to += kC.tile_t * kRowBytes<kC>) {
       int row = 0;
       while (row < x_rows) {  // the largest box that is left to cover
-        const int map = 31 - __clz(x_rows - row);
+        const int map = min(kTokenMaps - 1, 31 - __clz(x_rows - row));
         ptx::tensor_copy_2d(to + row * kRowBytes<kC>, &p.x[map], k0, tile.row0 + row, full);
         row += 1 << map;
       }
@@ -105,48 +108,88 @@ struct Copies {
   }
 };
 
-/// The producer warp: finds tiles, and lane 0 starts the copies of each k step as soon as a stage is free.
+/// Waits for the grids in front of this one, and lets the next one start as blocks of this one end: it waits likewise.
+__device__ inline void wait_for_grids() {
+  ptx::griddepcontrol_wait();
+  ptx::griddepcontrol_launch_dependents();
+}
+
+/// The scheduler warp: tells the producer which tiles this block computes, some ahead of time, so that a ticket's way
+/// to memory and back holds up nobody, and has the weights' scales brought near.
+template <Config kC>
+__device__ void schedule(const MoeFp8GemmParams& p, Smem<kC>& smem) {
+  const bool leader = threadIdx.x % kWarpThreads == 0;
+  if (p.dependence != Dependence::early) wait_for_grids();
+  TileWalk<kC.tile_f, kC.tile_t> walk(p.first, p.experts, p.n);
+  RingPosition<kFoundTiles> at;
+  auto index = static_cast<int>(blockIdx.x);
+  for (int ticket = -1;; index = static_cast<int>(gridDim.x) + ticket) {
+    const FoundTile found = walk.find(index);
+    if (leader) {
+      wait(&smem.found_empty[at.stage], at.phase ^ 1);
+      smem.found[at.stage] = found;
+      ptx::mbarrier_arrive(&smem.found_full[at.stage]);
+    }
+    at.advance();
+    if (ticket < 0 && p.dependence == Dependence::early) wait_for_grids();
+    if (found.tile.expert < 0) {
+      // As many tickets are drawn as there are tiles: who drew the last leaves the counter as it was found.
+      if (leader && ticket >= 0 && ticket == walk.passed() - 1) atomicExch(p.tickets, 0);
+      return;
+    }
+    if (leader) {
+      if (p.w_scale_channel != 0) {
+        const float* scales = p.w_scales + static_cast<std::int64_t>(found.tile.expert) * p.n + found.tile.n0;
+        ptx::bulk_prefetch(scales, min(kC.tile_f, p.n - found.tile.n0) * sizeof(float));
+      }
+      ticket = atomicAdd(p.tickets, 1);
+    }
+    ticket = __shfl_sync(0xffffffffU, ticket, 0);
+  }
+}
+
+/// The producer, one thread: starts the copies of each k step as soon as a stage is free.
 template <Config kC>
 __device__ void produce(const MoeFp8GemmParams& p, Smem<kC>& smem) {
-  const bool leader = threadIdx.x % kWarpThreads == 0;
+  if (p.panels == nullptr) ptx::prefetch_tensormap(&p.w);
+  for (int map = 0; map < kTokenMaps && (1 << map) <= kC.tile_t; ++map) ptx::prefetch_tensormap(&p.x[map]);
   const int steps = ceil_div(p.k, kC.tile_k);
-  if (p.dependence != Dependence::early) ptx::griddepcontrol_wait();
-  TileWalk<kC.tile_f, kC.tile_t> walk(p.first, p.experts, p.n);
+  bool waited = p.dependence != Dependence::early;
+  if (waited) ptx::griddepcontrol_wait();
+  RingPosition<kFoundTiles> tile_at;
   RingPosition<kC.stages> at;
-  int begun = 0;  // steps of the first tile whose weights were asked for before the wait
-  for (int index = static_cast<int>(blockIdx.x);; index += static_cast<int>(gridDim.x)) {
-    const FoundTile found = walk.find(index);
-    const bool last = found.tile.expert < 0;
-    if (leader) {
-      const Copies<kC> copies(p, found);
-      const auto begin = [&](int stage, int step) {
-        smem.tile[stage] = found.tile;
-        ptx::mbarrier_arrive_expect_tx(&smem.full[stage], copies.bytes(step * kC.tile_k));
-        copies.weights(smem.stage[stage].w, step * kC.tile_k, &smem.full[stage]);
-      };
-      if (p.dependence == Dependence::early && index == static_cast<int>(blockIdx.x)) {
-        for (begun = 0; !last && begun < min(steps, kC.stages); ++begun) begin(begun, begun);
-        ptx::griddepcontrol_wait();
-      }
-      for (int step = 0; step < (last ? 1 : steps); ++step) {
-        if (step >= begun) {
-          wait(&smem.empty[at.stage], at.phase ^ 1);  // the first round finds every stage free
-          if (last) {
-            smem.tile[at.stage] = found.tile;
-            ptx::mbarrier_arrive(&smem.full[at.stage]);
-            break;
-          }
-          begin(at.stage, step);
-        }
-        copies.tokens(smem.stage[at.stage].x, step * kC.tile_k, &smem.full[at.stage]);
-        at.advance();
-      }
-      begun = 0;
+  for (;;) {
+    wait(&smem.found_full[tile_at.stage], tile_at.phase);
+    const FoundTile found = smem.found[tile_at.stage];
+    ptx::mbarrier_arrive(&smem.found_empty[tile_at.stage]);
+    tile_at.advance();
+    if (found.tile.expert < 0) {
+      wait(&smem.empty[at.stage], at.phase ^ 1);
+      smem.tile[at.stage] = found.tile;
+      ptx::mbarrier_arrive(&smem.full[at.stage]);
+      return;
     }
-    __syncwarp();
-    if (last) break;
+    const Copies<kC> copies(p, found);
+    const auto begin = [&](int stage, int step) {
+      smem.tile[stage] = found.tile;
+      ptx::mbarrier_arrive_expect_tx(&smem.full[stage], copies.bytes(step * kC.tile_k));
+      copies.weights(smem.stage[stage].w, step * kC.tile_k, &smem.full[stage]);
+    };
+    int begun = 0;  // steps whose weights were asked for before the wait
+    if (!waited) {
+      for (; begun < min(steps, kC.stages); ++begun) begin(begun, begun);
+      ptx::griddepcontrol_wait();
+      waited = true;
+    }
+    for (int step = 0; step < steps; ++step) {
+      if (step >= begun) {
+        wait(&smem.empty[at.stage], at.phase ^ 1);  // the first round finds every stage free
+        begin(at.stage, step);
+      }
+      copies.tokens(smem.stage[at.stage].x, step * kC.tile_k, &smem.full[at.stage]);
+      at.advance();
+    }
   }
-  ptx::griddepcontrol_launch_dependents();
 }
 
 /// Address of 16-byte chunk `chunk` of row `row` in a matrix of swizzled rows (PTX ISA, "Swizzling modes"): of rows of
@@ -164,36 +207,71 @@ struct Sums {
   float d[kC.m_blocks()][kC.n_blocks()][4];
 };
 
-/// Adds one span of a stage for kN blocks of tokens: sums += W[warp's features, row] X[warp's tokens, row]^T, k
-/// ascending. `w` and `x` are addresses of the first chunk that this lane reads of the warp's features and tokens;
-/// chunk c is found by xor.
+/// The tokens' operands of one m16n8k32 step: both chunks of each group of 8 tokens. `x` is the address of the chunk
+/// that this lane reads.
+template <int kN, int kRow>
+__device__ void load_tokens(std::uint32_t (&b)[kN][2], std::uint32_t x) {
+#pragma unroll
+  for (int n = 0; n + 1 < kN; n += 2) {
+    ptx::ldmatrix_x4(b[n][0], b[n][1], b[n + 1][0], b[n + 1][1], x + n * kMmaN * kRow);
+  }
+  if constexpr (kN % 2 != 0) ptx::ldmatrix_x2(b[kN - 1], x + (kN - 1) * kMmaN * kRow);
+}
+
 template <Config kC, int kN>
-__device__ void multiply_span(Sums<kC>& sums, std::uint32_t w, std::uint32_t x) {
-  constexpr int kRow = kRowBytes<kC>;
+__device__ void multiply_step(Sums<kC>& sums, const std::uint32_t (&a)[kC.m_blocks()][4],
+                              const std::uint32_t (&b)[kN][2]) {
 #pragma unroll
-  for (int chunk = 0; chunk < kRow / 16; chunk += kMmaK / 16) {  // of 16 bytes; one mma takes two of them
-    std::uint32_t a[kC.m_blocks()][4];
+  for (int n = 0; n < kN; ++n) {
 #pragma unroll
-    for (int m = 0; m < kC.m_blocks(); ++m) ptx::ldmatrix_x4(a[m], (w ^ (chunk * 16)) + m * kMmaM * kRow);
-    if constexpr (kN == 1) {
-      std::uint32_t b[2];  // lower and upper chunk of 8 tokens
-      ptx::ldmatrix_x2(b, x ^ (chunk * 16));
-#pragma unroll
-      for (int m = 0; m < kC.m_blocks(); ++m) {
-        ptx::mma_fp8<kC.multiply, kC.x_format>(sums.d[m][0], a[m], b[0], b[1]);
-      }
-    } else {
-#pragma unroll
-      for (int n = 0; n < kN; n += 2) {
-        std::uint32_t b[4];  // lower and upper chunk of 8 tokens, then of the next 8
-        ptx::ldmatrix_x4(b, (x ^ (chunk * 16)) + n * kMmaN * kRow);
-#pragma unroll
-        for (int m = 0; m < kC.m_blocks(); ++m) {
-          ptx::mma_fp8<kC.multiply, kC.x_format>(sums.d[m][n], a[m], b[0], b[1]);
-          ptx::mma_fp8<kC.multiply, kC.x_format>(sums.d[m][n + 1], a[m], b[2], b[3]);
-        }
-      }
+    for (int m = 0; m < kC.m_blocks(); ++m) {
+      ptx::mma_fp8<kC.multiply, kC.x_format>(sums.d[m][n], a[m], b[n][0], b[n][1]);
     }
+  }
+}
+
+/// Registers that hold the operands of a whole stage, when they are so few that it pays to free the stage before the
+/// multiplies: a tile of few tokens waits for memory, not for them.
+inline constexpr int kMostStageRegisters = 64;
+
+/// Adds one stage for kN groups of tokens: sums += W[warp's features, k] X[warp's tokens, k]^T, k ascending. `w` and
+/// `x` are addresses of the first chunk that this lane reads of the warp's features and tokens; chunk c is found by
+/// xor. `spans`: rows of the stage that exist. Calls `release` when nothing of the stage is left to read.
+template <Config kC, int kN, class Release>
+__device__ void multiply_stage(Sums<kC>& sums, std::uint32_t w, std::uint32_t x, int spans, Release release) {
+  constexpr int kRow = kRowBytes<kC>;
+  constexpr int kSteps = kRow / kMmaK;
+  const auto load_features = [&w](std::uint32_t(&a)[kC.m_blocks()][4], int step) {
+#pragma unroll
+    for (int m = 0; m < kC.m_blocks(); ++m) ptx::ldmatrix_x4(a[m], (w ^ (step * kMmaK)) + m * kMmaM * kRow);
+  };
+  if constexpr (kSpans<kC> == 1 && kSteps * (4 * kC.m_blocks() + 2 * kN) <= kMostStageRegisters) {
+    std::uint32_t a[kSteps][kC.m_blocks()][4];
+    std::uint32_t b[kSteps][kN][2];
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      load_features(a[step], step);
+      load_tokens<kN, kRow>(b[step], x ^ (step * kMmaK));
+    }
+    release();
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) multiply_step<kC, kN>(sums, a[step], b[step]);
+  } else {
+#pragma unroll
+    for (int span = 0; span < kSpans<kC>; ++span) {
+      if (span >= spans) break;
+#pragma unroll
+      for (int step = 0; step < kSteps; ++step) {
+        std::uint32_t a[kC.m_blocks()][4];
+        std::uint32_t b[kN][2];
+        load_features(a, step);
+        load_tokens<kN, kRow>(b, x ^ (step * kMmaK));
+        multiply_step<kC, kN>(sums, a, b);
+      }
+      w += kC.tile_f * kRow;
+      x += kC.tile_t * kRow;
+    }
+    release();
   }
 }
 
@@ -208,8 +286,7 @@ struct WarpShare {
 template <Config kC>
 __device__ WarpShare share_of(const Tile& tile, int warp, int lane) {
   const int groups = ceil_div(tile.rows, kMmaN);
-  int each = ceil_div(groups, kC.warps_t);
-  if (each > 1) each += each % 2;
+  const int each = ceil_div(groups, kC.warps_t);
   const int before = warp / kC.warps_f * each;
   return {warp % kC.warps_f, lane, before * kMmaN, max(0, min(each, groups - before))};
 }
@@ -230,8 +307,44 @@ __device__ inline void transpose_quad(std::uint32_t (&t)[4], int lane) {
   }
 }
 
-/// A finished tile on its way out, as one lane of an mma warp sees it. Lane l of an m16n8 block holds features l / 4
-/// and l / 4 + 8 of tokens 2 * (l % 4) and the next.
+/// What a tile's sums are multiplied by. Read before the sums are made, so that the epilogue waits for no memory: of
+/// the warp's features and tokens, a lane reads those numbered lane, lane + 32, ..., and a shuffle shares them. What
+/// does not exist is read from the last that does, and not stored.
+template <Config kC>
+struct Scales {
+  float w[ceil_div(kC.m_blocks() * kMmaM, kWarpThreads)];
+  float x[ceil_div(kC.n_blocks() * kMmaN, kWarpThreads)];
+
+  __device__ Scales(const MoeFp8GemmParams& p, const Tile& tile, const WarpShare& share) {
+    const float* of_w = p.w_scales + static_cast<std::int64_t>(tile.expert) * p.w_scale_expert;
+    const float* of_x = p.x_scales + static_cast<std::int64_t>(tile.expert) * p.x_scale_expert;
+    int feature = tile.n0 + share.warp_f * kC.m_blocks() * kMmaM + share.lane;
+    for (float& scale : w) {
+      scale = ptx::load_early(of_w + min(feature, p.n - 1) * p.w_scale_channel);
+      feature += kWarpThreads;
+    }
+    int token = share.token0 + share.lane;
+    for (float& scale : x) {
+      const int row = tile.row0 + min(token, tile.rows - 1);
+      scale = ptx::load_early(of_x + static_cast<std::int64_t>(row) * p.x_scale_row);
+      token += kWarpThreads;
+    }
+  }
+
+  /// Of one of the warp's features; all lanes call. `block` counts 8 features.
+  __device__ float of_feature(int block, int inside) const { return shared(w, block, inside); }
+  /// Of one of the warp's tokens; all lanes call. `group` counts 8 tokens.
+  __device__ float of_token(int group, int inside) const { return shared(x, group, inside); }
+
+ private:
+  template <int kCount>
+  __device__ static float shared(const float (&values)[kCount], int eighth, int inside) {
+    return __shfl_sync(0xffffffffU, values[eighth / 4], eighth % 4 * 8 + inside);
+  }
+};
+
+/// A finished tile on its way out. Lane l of an m16n8 block holds features l / 4 and l / 4 + 8 of tokens 2 * (l % 4)
+/// and the next.
 template <Config kC>
 struct Epilogue {
   static constexpr int kBlocks = 2 * kC.m_blocks();  ///< blocks of 8 features
@@ -239,30 +352,30 @@ struct Epilogue {
   const MoeFp8GemmParams& p;
   const Tile& tile;
   const WarpShare& share;
+  const Scales<kC>& scales;
   int feature0;            ///< the warp's first
-  float w_scale[kBlocks];  ///< of this lane's feature in each block
+  float w_scale[kBlocks];  ///< of this lane's features
 
-  __device__ Epilogue(const MoeFp8GemmParams& params, const Tile& finished, const WarpShare& of_warp)
-      : p(params), tile(finished), share(of_warp), feature0(tile.n0 + share.warp_f * kC.m_blocks() * kMmaM) {
-    const float* scales = p.w_scales + static_cast<std::int64_t>(tile.expert) * p.w_scale_expert;
+  __device__ Epilogue(const MoeFp8GemmParams& params, const Tile& finished, const WarpShare& of_warp,
+                      const Scales<kC>& of_tile)
+      : p(params),
+        tile(finished),
+        share(of_warp),
+        scales(of_tile),
+        feature0(tile.n0 + share.warp_f * kC.m_blocks() * kMmaM) {
 #pragma unroll
-    for (int i = 0; i < kBlocks; ++i) {
-      const int feature = min(feature_of(i), p.n - 1);  // those that do not exist are not stored
-      w_scale[i] = __ldg(scales + feature * p.w_scale_channel);
-    }
+    for (int i = 0; i < kBlocks; ++i) w_scale[i] = scales.of_feature(i, share.lane / 4);
   }
 
   __device__ int feature_of(int i) const {
     return feature0 + 8 * i + share.lane / 4;
   }
 
-  /// Scales the sums of 8 tokens, the first of them `token`: d[m] holds an m16n8 block's.
-  __device__ void scale(int token, float (&d)[kC.m_blocks()][4]) const {
-    const float* scales = p.x_scales + static_cast<std::int64_t>(tile.expert) * p.x_scale_expert;
+  /// Scales the sums of a group of 8 tokens: d[m] holds an m16n8 block's.
+  __device__ void scale(int group, float (&d)[kC.m_blocks()][4]) const {
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
-      const int row = tile.row0 + min(token + 2 * (share.lane % 4) + j, tile.rows - 1);
-      const float x_scale = __ldg(scales + static_cast<std::int64_t>(row) * p.x_scale_row);
+      const float x_scale = scales.of_token(group, 2 * (share.lane % 4) + j);
 #pragma unroll
       for (int i = 0; i < kBlocks; ++i) {
         float& sum = d[i / 2][i % 2 * 2 + j];
@@ -319,9 +432,10 @@ struct Epilogue {
 
 /// Scales the sums of a finished tile and stores those whose row and feature exist, 8 tokens after 8.
 template <Config kC>
-__device__ void store_tile(const MoeFp8GemmParams& p, const Sums<kC>& sums, const Tile& tile, const WarpShare& share) {
+__device__ void store_tile(const MoeFp8GemmParams& p, const Sums<kC>& sums, const Scales<kC>& scales, const Tile& tile,
+                           const WarpShare& share) {
   if (share.groups == 0) return;
-  const Epilogue<kC> epilogue(p, tile, share);
+  const Epilogue<kC> epilogue(p, tile, share, scales);
 #pragma unroll
   for (int n = 0; n < kC.n_blocks(); ++n) {
     if (n >= share.groups) break;
@@ -332,7 +446,7 @@ __device__ void store_tile(const MoeFp8GemmParams& p, const Sums<kC>& sums, cons
       for (int i = 0; i < 4; ++i) d[m][i] = sums.d[m][n][i];
     }
     const int token = share.token0 + n * kMmaN;
-    epilogue.scale(token, d);
+    epilogue.scale(n, d);
     if (p.out_format == OutFormat::f32) {
       epilogue.store_f32(token, d);
     } else {
@@ -348,32 +462,31 @@ __device__ void multiply_tile(const MoeFp8GemmParams& p, Smem<kC>& smem, RingPos
                               const WarpShare& share) {
   constexpr int kRow = kRowBytes<kC>;
   const int lane = share.lane;
-  // A in fragment order: rows 0-7 and 8-15 of the lower chunk, then of the upper one. B: both chunks of 8 rows, then
-  // of 8.
+  // A in fragment order: rows 0-7 and 8-15 of the lower chunk, then of the upper one. B: both chunks of 8 rows, then of
+  // the next 8.
   const std::uint32_t w0 = swizzled<kRow>(0, share.warp_f * kC.m_blocks() * kMmaM + lane % 16, lane / 16);
-  const std::uint32_t x0 =
-      swizzled<kRow>(0, share.token0 + lane / 16 * 8 % (kN == 1 ? 8 : 16) + lane % 8, lane / 8 % 2);
+  const std::uint32_t x0 = swizzled<kRow>(0, share.token0 + lane / 16 * 8 + lane % 8, lane / 8 % 2);
   const int steps = ceil_div(p.k, kC.tile_k);
   for (int step = 0; step < steps; ++step) {
     wait(&smem.full[at.stage], at.phase);
+    const auto& stage = smem.stage[at.stage];
+    const auto release = [&] {
+      __syncwarp();  // every lane has read the stage
+      if (lane == 0) ptx::mbarrier_arrive(&smem.empty[at.stage]);
+    };
     if constexpr (kN > 0) {
-      const auto& stage = smem.stage[at.stage];
-#pragma unroll
-      for (int span = 0; span < kSpans<kC>; ++span) {
-        if (span > 0 && step * kC.tile_k + span * kRow >= p.k) break;
-        multiply_span<kC, kN>(sums, ptx::smem_address(stage.w) + w0 + span * kC.tile_f * kRow,
-                              ptx::smem_address(stage.x) + x0 + span * kC.tile_t * kRow);
-      }
+      multiply_stage<kC, kN>(sums, ptx::smem_address(stage.w) + w0, ptx::smem_address(stage.x) + x0,
+                             ceil_div(p.k - step * kC.tile_k, kRow), release);
+    } else {
+      release();
     }
-    __syncwarp();  // every lane has read the stage
-    if (lane == 0) ptx::mbarrier_arrive(&smem.empty[at.stage]);
     at.advance();
   }
 }
 
-/// The next larger count of token groups for which there is a loop: 0, 1, 2, 4, 6, 8, 12, 16, at most `most`.
+/// The next larger count of token groups for which there is a loop: all up to 8, then even ones, at most `most`.
 constexpr int next_groups(int groups, int most) {
-  const int next = groups < 2 ? groups + 1 : groups < 8 ? groups + 2 : groups + 4;
+  const int next = groups < 8 ? groups + 1 : groups + 2;
   return next < most ? next : most;
 }
 
@@ -401,9 +514,10 @@ __device__ void consume(const MoeFp8GemmParams& p, Smem<kC>& smem) {
     const Tile tile = smem.tile[at.stage];
     if (tile.expert < 0) return;
     const WarpShare share = share_of<kC>(tile, warp, lane);
+    const Scales<kC> scales(p, tile, share);
     Sums<kC> sums{};
     multiply_groups<kC>(p, smem, at, sums, share);
-    store_tile<kC>(p, sums, tile, share);
+    store_tile<kC>(p, sums, scales, tile, share);
   }
 }
 
@@ -418,15 +532,21 @@ __device__ void moe_fp8_gemm(const MoeFp8GemmParams& p) {
       ptx::mbarrier_init(&smem.full[stage], 1);
       ptx::mbarrier_init(&smem.empty[stage], kC.mma_warps());
     }
+    for (int i = 0; i < kFoundTiles; ++i) {
+      ptx::mbarrier_init(&smem.found_full[i], 1);
+      ptx::mbarrier_init(&smem.found_empty[i], 1);
+    }
     ptx::fence_proxy_async();
   }
   __syncthreads();
   const auto warp = static_cast<int>(threadIdx.x / kWarpThreads);
+  constexpr bool kShareRegisters = kC.other_warps() == 4;
   if (warp >= kC.mma_warps()) {
-    if constexpr (kC.producer_warps() == 4) ptx::release_registers<kProducerRegisters>();
-    if (warp == kC.mma_warps()) produce<kC>(p, smem);
+    if constexpr (kShareRegisters) ptx::release_registers<kOtherWarpRegisters>();
+    if (warp == kC.mma_warps()) schedule<kC>(p, smem);
+    if (warp == kC.mma_warps() + 1 && threadIdx.x % kWarpThreads == 0) produce<kC>(p, smem);
   } else {
-    if constexpr (kC.producer_warps() == 4) ptx::take_registers<kMmaWarpRegisters>();
+    if constexpr (kShareRegisters) ptx::take_registers<kMmaWarpRegisters>();
     consume<kC>(p, smem);
   }
 }

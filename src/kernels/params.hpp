@@ -22,6 +22,7 @@ struct MoeFp8GemmParams {
   const float* x_scales;        ///< of expert e, row r: [e * x_scale_expert + r * x_scale_row]
   const float* bias;            ///< [E, N], or null
   const std::int32_t* first;    ///< [E + 1]: rows of expert e are [first[e], first[e + 1])
+  std::int32_t* tickets;        ///< a counter that is 0 and becomes 0 again: who is free takes the next tile
   void* out;                    ///< [R, N] in out_format
   std::int32_t experts;         ///< at most kMaxExperts
   std::int32_t n;               ///< a multiple of 8

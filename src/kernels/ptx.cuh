@@ -76,6 +76,12 @@ __device__ inline void bulk_copy(void* destination, const void* source, std::uin
       : "memory");
 }
 
+/// cp.async.bulk.prefetch: brings `bytes` contiguous bytes into the L2; address and size are multiples of 16.
+__device__ inline void bulk_prefetch(const void* from, std::uint32_t bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(from)), "r"(bytes)
+               : "memory");
+}
+
 /// cp.async.bulk.tensor.2d: one box of a tensor map to shared memory, its bytes counted on `barrier`.
 __device__ inline void tensor_copy_2d(void* destination, const CUtensorMap* map, std::int32_t c0, std::int32_t c1,
                                       std::uint64_t* barrier) {
@@ -103,11 +109,15 @@ __device__ inline void prefetch_tensormap(const CUtensorMap* map) {
 
 /// ldmatrix.x4: four 8x8 matrices of 16-bit elements, here 8 rows of 16 bytes each. Lane l gives the address of row
 /// l % 8 of matrix l / 8 and receives bytes 4 * (l % 4) .. + 3 of row l / 4 of each.
-__device__ inline void ldmatrix_x4(std::uint32_t (&fragment)[4], std::uint32_t row_address) {
+__device__ inline void ldmatrix_x4(std::uint32_t& m0, std::uint32_t& m1, std::uint32_t& m2, std::uint32_t& m3,
+                                   std::uint32_t row_address) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(fragment[0]), "=r"(fragment[1]), "=r"(fragment[2]), "=r"(fragment[3])
+               : "=r"(m0), "=r"(m1), "=r"(m2), "=r"(m3)
                : "r"(row_address)
                : "memory");
+}
+__device__ inline void ldmatrix_x4(std::uint32_t (&fragment)[4], std::uint32_t row_address) {
+  ldmatrix_x4(fragment[0], fragment[1], fragment[2], fragment[3], row_address);
 }
 
 /// ldmatrix.x2: two such matrices; lanes 0-15 give the addresses.
@@ -116,6 +126,13 @@ __device__ inline void ldmatrix_x2(std::uint32_t (&fragment)[2], std::uint32_t r
                : "=r"(fragment[0]), "=r"(fragment[1])
                : "r"(row_address)
                : "memory");
+}
+
+/// ld.global.nc: a value that no one writes while this kernel runs, read here and not where it is used.
+__device__ inline float load_early(const float* from) {
+  float value;
+  asm volatile("ld.global.nc.f32 %0, [%1];" : "=f"(value) : "l"(__cvta_generic_to_global(from)));
+  return value;
 }
 
 /// movmatrix: an 8x8 matrix of 16-bit elements, transposed. Lane l holds elements 2 * (l % 4) and the next of row l

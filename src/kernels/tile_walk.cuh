@@ -8,11 +8,6 @@
 /// expert has.
 namespace moesaic::kernels {
 
-struct FoundTile {
-  Tile tile;      ///< expert < 0: there are fewer tiles
-  bool only_one;  ///< no other tile reads the weights of this one
-};
-
 /// Walks the tiles of a ragged problem in order: expert, then feature tile, then token tile, so that blocks running
 /// side by side share the weights in L2. An expert's rows are shared out evenly over as few token tiles as hold them,
 /// in multiples of 8 rows. The whole warp works on a step: each lane counts the tiles of four experts after each other,
@@ -28,7 +23,7 @@ class TileWalk {
   /// The tile of that number; `index` must not decrease from call to call. All 32 lanes call and get the same answer.
   __device__ FoundTile find(int index) {
     while (index >= before_ + total_) {
-      if (expert0_ + kGroup >= experts_) return {{-1, 0, 0, 0}, false};
+      if (expert0_ + kGroup >= experts_) return {{-1, 0, 0, 0}, 0};
       before_ += total_;
       expert0_ += kGroup;
       load();
@@ -50,8 +45,13 @@ class TileWalk {
     found.tile.row0 = __shfl_sync(kAll, found.tile.row0, owner);
     found.tile.rows = __shfl_sync(kAll, found.tile.rows, owner);
     found.tile.n0 = __shfl_sync(kAll, found.tile.n0, owner);
-    found.only_one = __shfl_sync(kAll, static_cast<int>(found.only_one), owner) != 0;
+    found.only_one = __shfl_sync(kAll, found.only_one, owner);
     return found;
+  }
+
+  /// Tiles up to where the walk stands: all of them, once find() has found no more.
+  __device__ int passed() const {
+    return before_ + total_;
   }
 
  private:
@@ -97,7 +97,7 @@ class TileWalk {
     const int f_tile = local / tiles;
     const auto lane = static_cast<int>(threadIdx.x % kWarpThreads);
     return {{expert0_ + lane * kEach + i, begin + t_tile * each, min(rows - t_tile * each, each), f_tile * kTileF},
-            tiles == 1};
+            tiles == 1 ? 1 : 0};
   }
 
   const std::int32_t* first_;

@@ -25,9 +25,10 @@ struct Config {
   TokenFormat x_format = TokenFormat::e4m3;
 
   constexpr int mma_warps() const { return warps_f * warps_t; }
-  /// Eight mma warps want more registers than an equal share: a whole warpgroup then produces, and gives its own away.
-  constexpr int producer_warps() const { return mma_warps() == 8 ? 4 : 1; }
-  constexpr int threads() const { return 32 * (mma_warps() + producer_warps()); }
+  /// Warps beside those that multiply: one finds tiles, one fills the ring. Where eight mma warps want more registers
+  /// than an equal share they are a whole warpgroup, which gives its own away.
+  constexpr int other_warps() const { return mma_warps() == 8 && m_blocks() * n_blocks() > 16 ? 4 : 2; }
+  constexpr int threads() const { return 32 * (mma_warps() + other_warps()); }
   /// m16n8 blocks of one warp over its features and its tokens; each is four f32 sums in a register each.
   constexpr int m_blocks() const { return tile_f / warps_f / 16; }
   constexpr int n_blocks() const { return tile_t / warps_t / 8; }
@@ -68,6 +69,15 @@ struct Tile {
   std::int32_t n0;    ///< first feature
 };
 
+/// Tiles that may be found before their copies begin.
+inline constexpr int kFoundTiles = 2;
+
+/// A tile as the scheduler found it.
+struct FoundTile {
+  Tile tile;
+  std::int32_t only_one;  ///< not 0: no other tile reads the weights of this one
+};
+
 /// The shared memory of one block. Stages come first: the dynamic window starts aligned to 1024.
 template <Config kC>
 struct Smem {
@@ -77,16 +87,20 @@ struct Smem {
     std::uint8_t x[kC.tile_t * kC.tile_k];  ///< [panels, tile_t, row] e4m3 or e5m2
   };
   alignas(kSwizzleAlignment) Stage stage[kC.stages];
-  alignas(8) std::uint64_t full[kC.stages];   ///< mbarriers: the stage's bytes have arrived (1 arrival + bytes)
-  alignas(8) std::uint64_t empty[kC.stages];  ///< mbarriers: every mma warp has read the stage
+  alignas(8) std::uint64_t full[kC.stages];           ///< mbarriers: the stage's bytes have arrived (1 arrival + bytes)
+  alignas(8) std::uint64_t empty[kC.stages];          ///< mbarriers: every mma warp has read the stage
+  alignas(8) std::uint64_t found_full[kFoundTiles];   ///< mbarriers: the scheduler has written found[i]
+  alignas(8) std::uint64_t found_empty[kFoundTiles];  ///< mbarriers: the producer has read it
   Tile tile[kC.stages];
+  FoundTile found[kFoundTiles];
 };
 
 /// sizeof(Smem<config>) for a config known at run time; kernels assert that the two agree.
 constexpr std::size_t smem_bytes(const Config& c) {
   const auto stages = static_cast<std::size_t>(c.stages);
   const std::size_t bytes =
-      stages * (static_cast<std::size_t>((c.tile_f + c.tile_t) * c.tile_k) + 2 * sizeof(std::uint64_t) + sizeof(Tile));
+      stages * (static_cast<std::size_t>((c.tile_f + c.tile_t) * c.tile_k) + 2 * sizeof(std::uint64_t) + sizeof(Tile)) +
+      kFoundTiles * (2 * sizeof(std::uint64_t) + sizeof(FoundTile));
   return (bytes + kSwizzleAlignment - 1) / kSwizzleAlignment * kSwizzleAlignment;
 }
 
@@ -97,13 +111,13 @@ constexpr int registers_at_launch(const Config& c) {
   return std::min(255, 65536 / 4 / kWarpThreads / warps_of_scheduler / 8 * 8);
 }
 
-/// setmaxnreg of the mma warps and of the producers, where the producers are a warpgroup; 8 * 224 + 4 * 56 = 12 * 168.
+/// setmaxnreg of the mma warps and of the others, where those are a warpgroup; 8 * 224 + 4 * 56 = 12 * 168.
 inline constexpr int kMmaWarpRegisters = 224;
-inline constexpr int kProducerRegisters = 56;
+inline constexpr int kOtherWarpRegisters = 56;
 
 /// Registers of an mma warp's thread.
 constexpr int mma_registers(const Config& c) {
-  return c.producer_warps() == 4 ? kMmaWarpRegisters : registers_at_launch(c);
+  return c.other_warps() == 4 ? kMmaWarpRegisters : registers_at_launch(c);
 }
 
 /// Why a config cannot be compiled at all; null when it can.
@@ -111,9 +125,7 @@ constexpr const char* why_illegal(const Config& c) {
   if (c.tile_k != 64 && c.tile_k != 128 && c.tile_k != 256) {
     return "tile_k is not 64, 128 or 256: a row of a stage is one span of the 64-byte or the 128-byte swizzle, or two";
   }
-  if (c.warps_f < 1 || c.warps_t < 1 || (c.mma_warps() != 2 && c.mma_warps() != 4 && c.mma_warps() != 8)) {
-    return "there are not 2, 4 or 8 mma warps";
-  }
+  if (c.warps_f < 1 || c.warps_t < 1 || c.mma_warps() > 8) return "there are not 1 to 8 mma warps";
   if (c.tile_f <= 0 || c.tile_f % (kMmaM * c.warps_f) != 0) {
     return "tile_f is not a multiple of 16 times warps_f: each mma warp takes rows of m16n8k32";
   }
@@ -121,13 +133,10 @@ constexpr const char* why_illegal(const Config& c) {
     return "tile_t is not a multiple of 8 times warps_t: each mma warp takes columns of m16n8k32";
   }
   if (c.tile_f > 256) return "tile_f is above 256, the most rows that one tensor copy brings";
-  if (c.tile_t > 128) return "tile_t is above 128, the most rows of a box of tokens";
-  if (c.n_blocks() != 1 && c.n_blocks() % 2 != 0) {
-    return "a warp's tokens are neither 8 nor a multiple of 16: one ldmatrix brings one or two mma's columns";
-  }
+  if (c.tile_t > 256) return "tile_t is above 256: the boxes of 1 to 128 tokens cover no more";
   if (c.stages < 2) return "fewer than 2 stages: the ring could not overlap copies with the multiply";
   if (c.blocks_per_sm < 1) return "blocks_per_sm is below 1";
-  if (c.producer_warps() == 4 && c.blocks_per_sm != 1) {
+  if (c.other_warps() == 4 && c.blocks_per_sm != 1) {
     return "setmaxnreg shares out the registers of a whole SM: 8 mma warps need blocks_per_sm 1";
   }
   if (c.m_blocks() * c.n_blocks() * 4 + 64 > mma_registers(c)) {
@@ -198,6 +207,27 @@ inline std::string why_not_problem(const Config& c, const Problem& problem) {
   return {};
 }
 
+/// Which of an SM's resources is too small for the blocks that a legal config counts on; shared memory first.
+inline std::string what_is_short(const Config& c, const Device& device) {
+  const auto sentence = [&](const std::string& need, const std::string& of_what, std::int64_t left) {
+    return "needs " + need + of_what + " in each of " + std::to_string(c.blocks_per_sm) + " blocks per SM; " +
+           std::string(device.full_name) + " leaves " + std::to_string(left);
+  };
+  const auto share = std::max(std::int64_t{0}, static_cast<std::int64_t>(smem_share_bytes(device, c.blocks_per_sm)));
+  if (static_cast<std::int64_t>(smem_bytes(c)) > share) {
+    return sentence(std::to_string(smem_bytes(c)), " bytes of shared memory", share);
+  }
+  const int registers = registers_at_launch(c) * c.threads();
+  if (registers > device.registers_per_sm / c.blocks_per_sm) {
+    return sentence(std::to_string(registers), " registers", device.registers_per_sm / c.blocks_per_sm);
+  }
+  if (c.threads() > device.threads_per_sm / c.blocks_per_sm) {
+    return sentence(std::to_string(c.threads()), " threads", device.threads_per_sm / c.blocks_per_sm);
+  }
+  return "counts on " + std::to_string(c.blocks_per_sm) + " blocks per SM; " + std::string(device.full_name) +
+         " holds " + std::to_string(device.blocks_per_sm);
+}
+
 }  // namespace detail
 
 /// Whether the variant can run this problem on this device: empty when it can, else the reason as a sentence.
@@ -209,11 +239,7 @@ inline std::string valid(const Config& c, const Problem& problem, const Device& 
     return "kind::f8f6f4 is an instruction of compute capability 12.x; " + std::string(device.full_name) + " has " +
            std::to_string(device.major) + "." + std::to_string(device.minor);
   }
-  if (!fits(c, device)) {
-    return "needs " + std::to_string(smem_bytes(c)) + " bytes of shared memory in each of " +
-           std::to_string(c.blocks_per_sm) + " blocks per SM; " + std::string(device.full_name) + " leaves " +
-           std::to_string(smem_share_bytes(device, c.blocks_per_sm));
-  }
+  if (!fits(c, device)) return detail::what_is_short(c, device);
   return {};
 }
 
