@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <utility>
 #include <vector>
 
 #include "cli/exit_code.hpp"
 #include "cli/nearest.hpp"
+#include "device/gpu.hpp"
 #include "engine/gpu.hpp"
 #include "spec/device.hpp"
 
@@ -20,11 +22,25 @@ std::vector<std::string> place_names() {
 
 }  // namespace
 
-ChosenPlace choose_place(const std::string& option, std::uint64_t seed) {
-  if (option == "auto") {
-    device::BestPlace best = device::best_place();
-    return {best.place, std::move(best.reason)};
+ChosenPlace auto_place(device::BestPlace best, const Layer& layer) {
+  const std::string reason = best.place.kind == device::Place::Kind::cpu ? "" : engine::why_not_gpu(layer);
+  if (reason.empty()) return {best.place, std::move(best.reason)};
+  return {device::Place{}, reason};
+}
+
+void require_runs_on(const Layer& layer, const device::Place& place) {
+  if (place.kind == device::Place::Kind::cpu) return;
+  try {
+    const std::string reason = engine::why_not_gpu(layer);
+    if (!reason.empty()) throw Error(fmt::format("{}: {}", layer.name, reason));
+    if (place.kind == device::Place::Kind::gpu) static_cast<void>(device::Gpu(place));  // whether there is one
+  } catch (const Error& e) {
+    throw DeviceError(e.what());
   }
+}
+
+ChosenPlace choose_place(const std::string& option, std::uint64_t seed, const Layer& layer) {
+  if (option == "auto") return auto_place(device::best_place(), layer);
   try {
     device::Place place = device::parse_place(option);
     place.seed = seed;
