@@ -12,7 +12,7 @@ if [ "$(dpkg --print-architecture)" != arm64 ] && ! dpkg --print-foreign-archite
   [ "$(id -u)" = 0 ] || as_root=(sudo)
   "${as_root[@]}" dpkg --add-architecture arm64
 fi
-scripts/bootstrap.sh arm64
+scripts/bootstrap.sh check arm64
 
 echo "== Building and testing: arm64 (build/arm64)"
 cmake --preset arm64 >/dev/null

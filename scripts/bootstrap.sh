@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # scripts/bootstrap.sh [SET...]: installs what building Moesaic needs and the machine lacks: Debian packages
 # (packages.txt), and, where no usable nvcc is on PATH, the CUDA compiler as pinned wheels in .venv (requirements-cuda.txt).
-# SET: further sets of packages.txt. Where nothing is missing it changes nothing and takes no time; after
+# SET: further sets of packages.txt; with `check` also the disassembler that a test needs, in .venv unless it lies beside
+# nvcc (requirements-disassembler.txt). Where nothing is missing it changes nothing and takes no time; after
 # an interruption, run it again. Exits with 2, naming the command to run as root, when it may not install packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,11 +14,20 @@ have_nvcc() {
   [ -n "$version" ] && [ "$(printf '%s\n12.9\n' "$version" | sort -V | head -n 1)" = 12.9 ]
 }
 
-# Prints those of the given packages that are not installed.
+# Whether cuobjdump lies beside that nvcc (cmake/cuda.cmake looks there and in .venv): a toolkit has both, a part may not.
+have_disassembler() {
+  have_nvcc && [ -x "$(dirname "$(readlink -f "$(command -v nvcc)")")/cuobjdump" ]
+}
+
+# Prints those of the given packages that are not installed: for this machine unless they name another (libfmt-dev:arm64).
 missing_packages() {
-  local package
+  local package architecture native
+  native=$(dpkg --print-architecture)
   for package in "$@"; do
-    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+    case $package in *:*) architecture=${package##*:} ;; *) architecture=$native ;; esac
+    # shellcheck disable=SC2016  # dpkg-query expands these
+    dpkg-query -W -f '${db:Status-Status} ${Architecture}\n' "$package" 2>/dev/null |
+      grep -Ex "installed ($architecture|all)" >/dev/null || echo "$package"
   done
 }
 
@@ -43,23 +53,33 @@ install_packages() {
   "${apt[@]}" -o Dpkg::Use-Pty=0 install --fix-broken --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# The copy of the requirements in .venv says that all of them were installed.
+# install_wheels NAME WHAT: requirements-NAME.txt; its copy in .venv says that all of them were installed.
 install_wheels() {
-  cmp -s scripts/requirements-cuda.txt .venv/requirements-cuda.txt && return 0
-  echo "== Installing the CUDA compiler into .venv (no nvcc of 12.9 or later on PATH)"
-  [ -f .venv/requirements-cuda.txt ] || python3 -m venv --clear .venv
-  rm -f .venv/requirements-cuda.txt
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: -r scripts/requirements-cuda.txt
-  cp scripts/requirements-cuda.txt .venv/requirements-cuda.txt
+  local requirements=requirements-$1.txt
+  cmp -s "scripts/$requirements" ".venv/$requirements" && return 0
+  echo "== Installing $2 into .venv"
+  compgen -G '.venv/requirements-*.txt' >/dev/null || python3 -m venv --clear .venv
+  touch .venv/incomplete
+  rm -f ".venv/$requirements"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: -r "scripts/$requirements"
+  cp "scripts/$requirements" ".venv/$requirements"
+  rm .venv/incomplete
 }
 
 sets=build
-for set in "$@"; do sets="$sets|$set"; done
-have_nvcc || sets="$sets|wheels"
+needs_disassembler=false
+for set in "$@"; do
+  sets="$sets|$set"
+  [ "$set" != check ] || have_disassembler || needs_disassembler=true
+done
+if $needs_disassembler || ! have_nvcc; then sets="$sets|wheels"; fi
 if command -v dpkg-query >/dev/null; then
   mapfile -t packages < <(sed -nE "s/^($sets) +//p" scripts/packages.txt)
   install_packages "${packages[@]}"
 else
   echo "This is not Debian: the packages of scripts/packages.txt are taken to be installed under this system's names." >&2
 fi
-have_nvcc || install_wheels
+# Of what an interrupted installation left there pip would believe that it is whole.
+[ ! -e .venv/incomplete ] || rm -rf .venv
+have_nvcc || install_wheels cuda 'the CUDA compiler (no nvcc of 12.9 or later on PATH)'
+! $needs_disassembler || install_wheels disassembler 'the disassembler of GPU code (none beside nvcc)'

@@ -49,7 +49,8 @@ class Cli : public ::testing::Test {
 };
 
 TEST_F(Cli, HelpIsThereForEveryVerb) {
-  for (const std::string verb : {"", "models ", "synth ", "inspect ", "run ", "emulate ", "bench "}) {
+  for (const std::string verb :
+       {"", "models ", "synth ", "inspect ", "run ", "list ", "explain ", "emulate ", "bench ", "bench gemm "}) {
     const Result help = moesaic(verb + "--help");
     EXPECT_EQ(help.exit_code, 0);
     EXPECT_TRUE(mentions(help.out, {"Examples:\n  moesaic ", "Exit codes:", "  3  the device"})) << verb;

@@ -260,6 +260,52 @@ TEST_F(EmulatedDriver, RefusesWhatDoesNotFit) {
   EXPECT_EQ(blocks, 12) << "1536 threads on an SM";
 }
 
+TEST_F(EmulatedDriver, CooperativeLaunchesMustFitAtOnce) {
+  CUfunction store = function(load(moesaic_silicon_begin), "store_word");
+  CUdeviceptr to = upload(std::vector<std::uint32_t>(128));
+  void* arguments[] = {&to};
+  const auto launch = [&](unsigned blocks) {
+    return DRIVER(cuLaunchCooperativeKernel)(store, blocks, 1, 1, 128, 1, 1, 0, nullptr, arguments);
+  };
+  EXPECT_EQ(launch(24), CUDA_SUCCESS) << "2 SMs of 1536 threads: " << last_fault();
+  EXPECT_EQ(launch(25), CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
+  EXPECT_NE(last_fault().find("holds 24 of them at once"), std::string::npos) << last_fault();
+  CUlaunchAttribute attributes[2] = {};
+  attributes[0].id = CU_LAUNCH_ATTRIBUTE_COOPERATIVE;
+  attributes[0].value.cooperative = 1;
+  attributes[1].id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+  attributes[1].value.clusterDim = {1, 1, 1};
+  CUlaunchConfig config{};
+  config.gridDimX = 25;
+  config.gridDimY = config.gridDimZ = config.blockDimY = config.blockDimZ = 1;
+  config.blockDimX = 128;
+  config.attrs = attributes;
+  config.numAttrs = 2;
+  EXPECT_EQ(DRIVER(cuLaunchKernelEx)(&config, store, arguments, nullptr), CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE);
+  config.gridDimX = 24;
+  EXPECT_EQ(DRIVER(cuLaunchKernelEx)(&config, store, arguments, nullptr), CUDA_SUCCESS) << last_fault();
+  attributes[1].value.clusterDim = {2, 1, 1};
+  EXPECT_EQ(DRIVER(cuLaunchKernelEx)(&config, store, arguments, nullptr), CUDA_ERROR_NOT_SUPPORTED);
+  EXPECT_EQ(DRIVER(cuCtxSynchronize)(), CUDA_SUCCESS);
+}
+
+TEST_F(EmulatedDriver, EncodesTensorMapsAsTheRealOneDoes) {
+  alignas(64) CUtensorMap map;
+  CUdeviceptr address = upload(std::vector<std::uint32_t>(64));
+  const cuuint64_t dims[] = {64};
+  const cuuint64_t strides[] = {256};
+  const cuuint32_t box[] = {16};
+  const cuuint32_t ones[] = {1};
+  const auto encode = [&](const cuuint64_t* strides_bytes) {
+    return DRIVER(cuTensorMapEncodeTiled)(&map, CU_TENSOR_MAP_DATA_TYPE_UINT32, 1, reinterpret_cast<void*>(address),
+                                          dims, strides_bytes, box, ones, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                                          CU_TENSOR_MAP_SWIZZLE_NONE, CU_TENSOR_MAP_L2_PROMOTION_NONE,
+                                          CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  };
+  EXPECT_EQ(encode(strides), CUDA_SUCCESS) << last_fault();
+  EXPECT_EQ(encode(nullptr), CUDA_ERROR_INVALID_VALUE) << "rank 1 has no strides, and their pointer must be there";
+}
+
 TEST_F(EmulatedDriver, StaleHandlesAreNoticed) {
   CUmodule module = load(kPtx);
   CUfunction add = function(module, "add");

@@ -56,6 +56,18 @@ TEST(Undefined, BitsThatArePutTogetherAndTakenApartStayTheirOwn) {
   expect_defined("cvt.u16.u32 %h2, %r10;\ncvt.u32.u16 %r4, %h2;", "%r4");
 }
 
+TEST(Undefined, EachHalfOfAConvertedPairIsItsOwnSources) {
+  const std::string convert = "mov.f32 %f1, 0f3F800000;\ncvt.rn.bf16x2.f32 %r4, ";
+  expect_defined(convert + "%f9, %f1;\nand.b32 %r4, %r4, 0xffff;", "%r4");
+  expect_undefined(convert + "%f9, %f1;\nshr.u32 %r4, %r4, 16;", "%r4");
+  expect_defined(convert + "%f1, %f9;\nshr.u32 %r4, %r4, 16;", "%r4");
+  expect_undefined(convert + "%f1, %f9;\nand.b32 %r4, %r4, 0x8000;", "%r4");
+  const std::string codes =
+      "mov.f32 %f1, 0f3F800000;\ncvt.rn.satfinite.e4m3x2.f32 %h2, %f9, %f1;\ncvt.u32.u16 %r4, %h2;\n";
+  expect_defined(codes + "and.b32 %r4, %r4, 0xff;", "%r4");
+  expect_undefined(codes + "and.b32 %r4, %r4, 0x1ff;", "%r4");
+}
+
 TEST(Undefined, PredicatesCarryIt) {
   expect_undefined("setp.eq.u32 %p0, %r9, 1;\nselp.b32 %r4, 1, 2, %p0;", "%r4");
   expect_undefined("setp.eq.u32 %p0, %r9, 1;\nmov.u32 %r4, 1;\n@%p0 mov.u32 %r4, 2;", "%r4");

@@ -68,6 +68,18 @@ TEST(Functions, ExpIsWithinOneUnitInTheLastPlace) {
   fmt::print("largest error {:.3f} units in the last place\n", worst);
 }
 
+TEST(Functions, SigmoidIsWithinThreeUnitsInTheLastPlace) {
+  std::vector<float> x = negative_numbers();
+  const std::size_t half = x.size();
+  for (std::size_t i = 0; i < half; ++i) x.push_back(-x[i]);
+  const std::vector<float> y = map_on_card("sigmoid", x);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double want = 1 / (1 + std::exp(-static_cast<double>(x[i])));
+    const double error = std::abs(static_cast<double>(y[i]) - want);
+    ASSERT_TRUE(error <= 3 * unit_in_last_place(want)) << "sigmoid(" << x[i] << ") is " << y[i] << ", not " << want;
+  }
+}
+
 TEST(Functions, SiluIsWithinFourUnitsInTheLastPlace) {
   std::vector<float> x = negative_numbers();
   const std::size_t half = x.size();

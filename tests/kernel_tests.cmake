@@ -1,5 +1,6 @@
 moesaic_test(kernel_test moesaic_engine moesaic_reference moesaic::fmt)
-moesaic_test(selection_test moesaic_engine)
+moesaic_test(router_test moesaic_engine moesaic_reference moesaic::fmt)
+moesaic_test(selection_test moesaic_selection)
 moesaic_test(layer_test moesaic_engine moesaic_reference moesaic::fmt nlohmann_json::nlohmann_json)
 
 add_executable(layer_probe layer_probe.cpp)

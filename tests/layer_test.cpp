@@ -91,6 +91,28 @@ TEST_P(LayerTest, StaticAndDynamicInputScales) {
   }
 }
 
+/// Routers of every scoring around experts that there are kernels for.
+TEST_P(LayerTest, RoutersOfEveryScoring) {
+  const auto chosen_softmax = [](Random& random, Layer& layer) {
+    layer.router.scoring = Scoring::chosen_softmax;
+    layer.router.bias = random_floats(random, layer.shape.experts, 0, 1);
+  };
+  const Scheme scheme{WeightScheme::fp8_channel, InputScheme::fp8_token};
+  for (const LayerKind& kind :
+       {LayerKind{"sigmoid", scheme, as_deepseek}, LayerKind{"chosen_softmax", scheme, chosen_softmax}}) {
+    SCOPED_TRACE(kind.name);
+    Random random(3);
+    const Layer layer = random_layer(random, kind, {8, 2, 128, 80});
+    const Tokens tokens = random_tokens(random, 6, 128);
+    const Trace trace = make_engine(layer, GetParam(), 1)->run(tokens, engine::Keep::trace);
+    const reference::Judgement judgement = reference::judge(layer, tokens, trace);
+    EXPECT_TRUE(judgement.passed()) << judgement.text();
+    if (GetParam() != "cpu") {
+      EXPECT_EQ(judgement.stages.front().name, "logits");
+    }
+  }
+}
+
 TEST_P(LayerTest, KeepsTheOutputAloneWhenAsked) {
   const LayerInput input = make_input(layer_cases()[2]);
   const auto engine = make_engine(input.layer, GetParam(), 1);
@@ -126,7 +148,7 @@ class VariantTest : public testing::TestWithParam<std::string> {};
 TEST_P(VariantTest, AForcedVariantRunsAndChangesNoBit) {
   const LayerInput input = make_input(layer_cases()[1]);
   const auto want = digests(make_engine(input.layer, GetParam(), 1)->run(input.tokens, engine::Keep::trace));
-  for (const char* variant : {"moe_fp8_gemm/f64t8k128.s5.c2", "moe_fp8_gemm/f128t64k128.s2.c2"}) {
+  for (const char* variant : {"moe_fp8_gemm/f64t8k128.s5.c2.w4x1", "moe_fp8_gemm/f128t64k128.s2.c2.w4x1"}) {
     const auto engine = make_engine(input.layer, GetParam(), 1, variant);
     EXPECT_EQ(digests(engine->run(input.tokens, engine::Keep::trace)), want) << variant;
     EXPECT_EQ(engine->kernels(), std::vector<std::string>{variant});
@@ -135,7 +157,7 @@ TEST_P(VariantTest, AForcedVariantRunsAndChangesNoBit) {
 
 TEST_P(VariantTest, AForcedVariantThatIsNotThereIsAnError) {
   const LayerInput input = make_input(layer_cases()[2]);
-  expect_refused(input.layer, GetParam(), "moe_fp8_gemm/f8t8k8.s1.c1", "it has moe_fp8_gemm/f64t8k128.s5.c2");
+  expect_refused(input.layer, GetParam(), "moe_fp8_gemm/f8t8k8.s1.c1", "it has moe_fp8_gemm/f64t8k128.s5.c2.w4x1");
 }
 
 TEST_P(VariantTest, SizesThatNoVariantTakesAreRefusedAtOnce) {

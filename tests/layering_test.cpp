@@ -38,7 +38,8 @@ const std::map<std::string, Room> kRooms{
       ""}},
     {"device", {{"spec/"}, kNothing, "emulator/"}},
     {"engine", {{"spec/", "device/"}, kNothing, "kernels/"}},
-    {"cli", {{"spec/", "checkpoint/", "reference/", "emulator/", "device/", "engine/"}, kNothing, ""}},
+    {"bench", {{"spec/", "device/", "engine/"}, kNothing, "kernels/"}},
+    {"cli", {{"spec/", "checkpoint/", "reference/", "emulator/", "device/", "engine/", "bench/"}, kNothing, ""}},
 };
 
 struct Source {

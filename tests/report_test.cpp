@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/nearest.hpp"
-#include "cli/places.hpp"
 #include "mentions.hpp"
 
 namespace moesaic::cli {
@@ -72,21 +71,6 @@ TEST(Nearest, IsSuggestedWhenItIsNear) {
   EXPECT_EQ(did_you_mean("emulated:gb1", known), "; did you mean emulated:gb10?");
   EXPECT_EQ(did_you_mean("something", known), "");
   EXPECT_EQ(did_you_mean("x", {}), "");
-}
-
-TEST(Places, AutoIsTheCpuWhereThereAreNoKernelsForALayer) {
-  using Kind = device::Place::Kind;
-  const device::BestPlace gpu{{.kind = Kind::gpu}, "a GPU is here"};
-  Layer layer;
-  for (Experts* experts : {&layer.gate_up, &layer.down}) {
-    experts->scheme = {WeightScheme::fp8_channel, InputScheme::fp8_token};
-  }
-  EXPECT_EQ(auto_place(gpu, layer).place.kind, Kind::gpu);
-  EXPECT_EQ(auto_place(gpu, layer).reason, "a GPU is here");
-  layer.down.scheme.weights = WeightScheme::nvfp4;
-  EXPECT_EQ(auto_place(gpu, layer).place.kind, Kind::cpu);
-  EXPECT_TRUE(mentions(auto_place(gpu, layer).reason, {"no GPU kernels for NVFP4 weights"}));
-  EXPECT_EQ(auto_place({{}, "no GPU can be used"}, layer).reason, "no GPU can be used");
 }
 
 }  // namespace

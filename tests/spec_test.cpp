@@ -95,7 +95,11 @@ TEST(Devices, AreFoundByName) {
 constexpr Config kDecode{.tile_f = 64, .tile_t = 8, .tile_k = 128, .stages = 5, .blocks_per_sm = 2};
 
 TEST(Configs, HaveOneName) {
-  EXPECT_EQ(variant_name(kDecode), "moe_fp8_gemm/f64t8k128.s5.c2");
+  EXPECT_EQ(variant_name(kDecode), "moe_fp8_gemm/f64t8k128.s5.c2.w4x1");
+  Config other = kDecode;
+  other.multiply = Multiply::plain;
+  other.x_format = TokenFormat::e5m2;
+  EXPECT_EQ(variant_name(other), "moe_fp8_gemm/f64t8k128.s5.c2.w4x1.plain.e5m2");
 }
 
 TEST(Configs, CountTheBytesOfTheirSharedMemory) {
@@ -129,10 +133,13 @@ TEST(Configs, AreIllegalForAReason) {
     return std::string(reason == nullptr ? "" : reason);
   };
   EXPECT_EQ(why([](Config&) {}), "");
-  EXPECT_NE(why([](Config& c) { c.tile_k = 64; }).find("tile_k is not 128"), std::string::npos);
-  EXPECT_NE(why([](Config& c) { c.tile_f = 96; }).find("tile_f is not a multiple of 64"), std::string::npos);
-  EXPECT_NE(why([](Config& c) { c.tile_f = 320; }).find("wider than 256"), std::string::npos);
-  EXPECT_NE(why([](Config& c) { c.tile_t = 24; }).find("neither 8 nor a multiple of 16"), std::string::npos);
+  EXPECT_NE(why([](Config& c) { c.tile_k = 96; }).find("tile_k is not 64, 128 or 256"), std::string::npos);
+  EXPECT_NE(why([](Config& c) { c.warps_t = 3; }).find("not 1 to 8 mma warps"), std::string::npos);
+  EXPECT_NE(why([](Config& c) { c.tile_f = 96; }).find("tile_f is not a multiple of 16 times warps_f"),
+            std::string::npos);
+  EXPECT_NE(why([](Config& c) { c.tile_f = 320; }).find("tile_f is above 256"), std::string::npos);
+  EXPECT_NE(why([](Config& c) { c.tile_t = 20; }).find("tile_t is not a multiple of 8 times warps_t"),
+            std::string::npos);
   EXPECT_NE(why([](Config& c) { c.stages = 1; }).find("fewer than 2 stages"), std::string::npos);
   EXPECT_NE(why([](Config& c) { c.blocks_per_sm = 0; }).find("blocks_per_sm is below 1"), std::string::npos);
 }
@@ -150,6 +157,32 @@ TEST(Configs, AreInvalidForAReason) {
   deep.stages = 6;
   EXPECT_EQ(valid(deep, problem, gb10),
             "needs 56320 bytes of shared memory in each of 2 blocks per SM; NVIDIA GB10 leaves 50176");
+  Config odd = kDecode;
+  odd.x_format = TokenFormat::e5m2;
+  EXPECT_EQ(valid(odd, problem, gb10), "multiplies tokens in e5m2, not in e4m3");
+  Config plain = kDecode;
+  plain.multiply = Multiply::plain;
+  EXPECT_EQ(valid(plain, problem, gb10), "");
+  EXPECT_NE(valid(plain, problem, *find_device("h200")).find("is an instruction of compute capability 12.x"),
+            std::string::npos);
+}
+
+TEST(Configs, NameTheResourceThatIsShort) {
+  const Problem problem{.experts = 8, .n = 1408, .k = 704};
+  Device small = *find_device("gb10");
+  ASSERT_EQ(valid(kDecode, problem, small), "");
+  small.registers_per_sm = 32768;  // of 5 warps twice, 168 a thread
+  EXPECT_EQ(valid(kDecode, problem, small),
+            "needs 26880 registers in each of 2 blocks per SM; NVIDIA GB10 leaves 16384");
+  small.registers_per_sm = 65536;
+  small.threads_per_sm = 256;
+  EXPECT_EQ(valid(kDecode, problem, small), "needs 160 threads in each of 2 blocks per SM; NVIDIA GB10 leaves 128");
+  small.threads_per_sm = 1536;
+  small.blocks_per_sm = 1;
+  EXPECT_EQ(valid(kDecode, problem, small), "counts on 2 blocks per SM; NVIDIA GB10 holds 1");
+  small.smem_per_sm_bytes = 1024;
+  EXPECT_EQ(valid(kDecode, problem, small),
+            "needs 47104 bytes of shared memory in each of 2 blocks per SM; NVIDIA GB10 leaves 0");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "cli/activity.hpp"
 #include "cli/bench_cpu.hpp"
 #include "cli/bench_emulator.hpp"
+#include "cli/bench_gemm.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/known_models.hpp"
 #include "cli/nearest.hpp"
@@ -50,10 +51,12 @@ void bench_cpu(const BenchOptions& options) {
 void bench(const BenchOptions& options) {
   if (options.emulator) return bench_emulator(options);
   if (options.device == "cpu") return bench_cpu(options);
-  if (options.device.empty()) throw Error("moesaic bench: say what to measure: --device cpu or --emulator");
+  if (options.device.empty()) throw Error("moesaic bench: say what to measure: gemm, --device cpu or --emulator");
   const std::vector<std::string> known{"cpu"};
-  throw Error(fmt::format("--device {}: bench measures cpu; an emulated card's time would say nothing{}",
-                          options.device, did_you_mean(options.device, known)));
+  throw Error(
+      fmt::format("--device {}: bench measures cpu, and bench gemm a GPU; an emulated card's time would say "
+                  "nothing{}",
+                  options.device, did_you_mean(options.device, known)));
 }
 
 }  // namespace
@@ -79,7 +82,10 @@ void add_bench(CLI::App& program) {
       "  moesaic bench --device cpu /models/Mixtral-8x7B-FP8 --tokens 1 --json\n"
       "  moesaic bench --emulator\n\n" +
       std::string(kExitCodesHelp));
-  verb->callback([options] { bench(*options); });
+  add_bench_gemm(*verb);
+  verb->callback([verb, options] {
+    if (verb->get_subcommands().empty()) bench(*options);
+  });
 }
 
 }  // namespace moesaic::cli

@@ -36,6 +36,8 @@ struct EmulateOptions {
   std::string grid = "1";
   std::string block = "32";
   std::uint32_t shared_bytes = 0;
+  bool in_clusters = false;
+  bool cooperative = false;
   std::vector<std::string> arguments;
   std::vector<std::string> prints;
   std::string gpu = "gb10";
@@ -153,6 +155,8 @@ class Run {
         launch_{.grid = parse_extent(options.grid, "--grid"),
                 .block = parse_extent(options.block, "--block"),
                 .dynamic_shared_bytes = options.shared_bytes,
+                .in_clusters = options.in_clusters,
+                .cooperative = options.cooperative,
                 .parameters = placed_.parameters()} {}
 
   /// Launches the kernel and fills in what came of it.
@@ -330,6 +334,8 @@ void add_emulate(CLI::App& program, int& exit_code) {
   verb->add_option("--smem", options->shared_bytes, "bytes of dynamic shared memory")
       ->capture_default_str()
       ->check(whole_number(0));
+  verb->add_flag("--clusters", options->in_clusters, "launch in clusters, which are of one block");
+  verb->add_flag("--cooperative", options->cooperative, "launch blocks that may wait for one another: all must fit");
   verb->add_option("--arg", options->arguments, "an argument, in order; see below")->allow_extra_args(false);
   verb->add_option("--print", options->prints, "a buffer to print: NUMBER, NUMBER:TYPE or NUMBER:TYPE[COUNT]")
       ->allow_extra_args(false);

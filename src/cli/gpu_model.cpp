@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
@@ -21,8 +22,9 @@ const char* const kGpuFileHelp =
     "full_name,\n"
     "major, minor, sms, smem_per_block_bytes, smem_per_sm_bytes, smem_reserved_bytes, registers_per_sm, "
     "registers_per_block,\n"
-    "threads_per_sm, blocks_per_sm, l2_bytes, memory_bytes, clock_mhz, memory_gb_per_s, integrated. All must be there, "
-    "unless\n"
+    "threads_per_sm, blocks_per_sm, l2_bytes, memory_bytes, clock_mhz, memory_gb_per_s, integrated, and the rates "
+    "read_gb_per_s,\n"
+    "l2_bytes_per_clock, fast_flop_per_clock, plain_flop_per_clock. All but the rates must be there, unless\n"
     "\"based_on\" names a known card that has the others: {\"based_on\": \"rtx5090\", \"name\": \"half\", \"sms\": "
     "85}\n";
 
@@ -52,7 +54,15 @@ constexpr std::array kFields{
     Field{"clock_mhz", &Device::clock_mhz},
     Field{"memory_gb_per_s", &Device::memory_gb_per_s},
     Field{"integrated", &Device::integrated},
+    Field{"read_gb_per_s", &Device::read_gb_per_s},
+    Field{"l2_bytes_per_clock", &Device::l2_bytes_per_clock},
+    Field{"fast_flop_per_clock", &Device::fast_flop_per_clock},
+    Field{"plain_flop_per_clock", &Device::plain_flop_per_clock},
 };
+
+/// Fields that a file may leave out: the known card of the same capability has them.
+constexpr std::array<std::string_view, 4> kRates{"read_gb_per_s", "l2_bytes_per_clock", "fast_flop_per_clock",
+                                                 "plain_flop_per_clock"};
 
 std::vector<std::string> known_cards() {
   std::vector<std::string> names;
@@ -132,15 +142,18 @@ GpuModel::GpuModel(const std::string& option) {
   for (const Field& field : kFields) {
     const auto at = json.find(field.name);
     if (at == json.end()) {
-      if (!based) throw Error(fmt::format("--gpu {}: {} is missing", option, field.name));
+      const bool may_be_missing = based || std::find(kRates.begin(), kRates.end(), field.name) != kRates.end();
+      if (!may_be_missing) throw Error(fmt::format("--gpu {}: {} is missing", option, field.name));
       continue;
     }
     const std::string where = fmt::format("--gpu {}: {}", option, field.name);
     std::visit([&](auto member) { set(device_, member, *at, where); }, field.member);
   }
   if (device_.sms < 1) throw Error(fmt::format("--gpu {}: sms must be 1 or more", option));
+  if (device_.minor > 9) throw Error(fmt::format("--gpu {}: minor must be a digit, as in 12.1", option));
   device_.name = name_;
   device_.full_name = full_name_;
+  device_ = with_rates(device_);
 }
 
 }  // namespace moesaic::cli

@@ -22,25 +22,18 @@ std::vector<std::string> place_names() {
 
 }  // namespace
 
-ChosenPlace auto_place(device::BestPlace best, const Layer& layer) {
-  const std::string reason = best.place.kind == device::Place::Kind::cpu ? "" : engine::why_not_gpu(layer);
-  if (reason.empty()) return {best.place, std::move(best.reason)};
-  return {device::Place{}, reason};
+ChosenPlace settle(const device::BestPlace& best, const Layer& layer, const Device& card) {
+  const std::string reason = engine::why_not_on(layer, card);
+  if (reason.empty()) return {best.place, best.reason};
+  return {device::Place{}, fmt::format("{} is here and cannot run this layer: {}", card.full_name, reason)};
 }
 
-void require_runs_on(const Layer& layer, const device::Place& place) {
-  if (place.kind == device::Place::Kind::cpu) return;
-  try {
-    const std::string reason = engine::why_not_gpu(layer);
-    if (!reason.empty()) throw Error(fmt::format("{}: {}", layer.name, reason));
-    if (place.kind == device::Place::Kind::gpu) static_cast<void>(device::Gpu(place));  // whether there is one
-  } catch (const Error& e) {
-    throw DeviceError(e.what());
+ChosenPlace choose_place(const std::string& option, std::uint64_t seed, const Layer* layer) {
+  if (option == "auto") {
+    const device::BestPlace best = device::best_place();
+    if (best.place.kind == device::Place::Kind::cpu || layer == nullptr) return {best.place, best.reason};
+    return settle(best, *layer, device::Gpu(best.place).device());
   }
-}
-
-ChosenPlace choose_place(const std::string& option, std::uint64_t seed, const Layer& layer) {
-  if (option == "auto") return auto_place(device::best_place(), layer);
   try {
     device::Place place = device::parse_place(option);
     place.seed = seed;
@@ -50,10 +43,27 @@ ChosenPlace choose_place(const std::string& option, std::uint64_t seed, const La
   }
 }
 
-std::unique_ptr<engine::Engine> make_engine(const Layer& layer, const device::Place& place) {
+void require_runs_on(const Layer& layer, const ChosenPlace& chosen, const engine::Wishes& wishes) {
+  const device::Place& place = chosen.place;
+  if (place.kind == device::Place::Kind::cpu) {
+    if (wishes.variant.empty()) return;
+    throw Error(
+        fmt::format("variant {} was asked for by {} and cannot run: the place is cpu ({}), which has no variants",
+                    wishes.variant, wishes.wished_by, chosen.reason));
+  }
+  try {
+    const bool emulated = place.kind == device::Place::Kind::emulated;
+    const std::string reason = engine::why_not_on(layer, emulated ? *place.card : device::Gpu(place).device());
+    if (!reason.empty()) throw Error(fmt::format("{}: {}", layer.name, reason));
+  } catch (const Error& e) {
+    throw DeviceError(e.what());
+  }
+}
+
+std::unique_ptr<engine::Engine> make_engine(const Layer& layer, const device::Place& place, engine::Wishes wishes) {
   if (place.kind == device::Place::Kind::cpu) return engine::make_cpu_engine(layer);
   try {
-    return engine::make_gpu_engine(layer, place);
+    return engine::make_gpu_engine(layer, place, std::move(wishes));
   } catch (const Error& e) {
     throw DeviceError(e.what());
   }

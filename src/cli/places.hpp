@@ -5,6 +5,7 @@
 
 #include "device/place.hpp"
 #include "engine/engine.hpp"
+#include "engine/selection.hpp"
 #include "spec/layer.hpp"
 
 namespace moesaic::cli {
@@ -15,18 +16,20 @@ struct ChosenPlace {
   std::string reason;
 };
 
-/// Reads the option --device. `seed` is that of an emulated card's interleavings; `layer` needs its outline alone.
+/// Reads the option --device. `seed` is that of an emulated card's interleavings. auto is the best place that can run
+/// `layer`, which is looked at as why_not_gpu() does, or null; any other name is taken at its word.
 /// Throws Error for a name that is not known, with the nearest one that is.
-ChosenPlace choose_place(const std::string& option, std::uint64_t seed, const Layer& layer);
+ChosenPlace choose_place(const std::string& option, std::uint64_t seed, const Layer* layer = nullptr);
 
-/// What --device auto comes to: the best place of this machine, or the cpu where there are no GPU kernels for the
-/// layer.
-ChosenPlace auto_place(device::BestPlace best, const Layer& layer);
+/// What auto comes to when the best place is this card: the cpu, with the reason, when the card cannot run the layer.
+ChosenPlace settle(const device::BestPlace& best, const Layer& layer, const Device& card);
 
-/// Throws DeviceError when a place cannot run such a layer, before anything is loaded. The layer's outline is enough.
-void require_runs_on(const Layer& layer, const device::Place& place);
+/// Before anything is loaded: throws DeviceError when the place cannot be used or cannot run such a layer, which is
+/// looked at as why_not_gpu() does, and Error when a variant is wished for on the cpu, which has none.
+void require_runs_on(const Layer& layer, const ChosenPlace& chosen, const engine::Wishes& wishes);
 
-/// The engine of a place. Throws DeviceError when the place cannot be used.
-std::unique_ptr<engine::Engine> make_engine(const Layer& layer, const device::Place& place);
+/// The engine of a place. Throws DeviceError when the place cannot be used or a variant that is wished for cannot run
+/// there; the cpu has no variants and takes no wishes.
+std::unique_ptr<engine::Engine> make_engine(const Layer& layer, const device::Place& place, engine::Wishes wishes);
 
 }  // namespace moesaic::cli

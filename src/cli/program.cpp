@@ -71,6 +71,8 @@ int parse_and_run(int count, const char* const* arguments) {
   add_synth(program);
   add_inspect(program);
   add_run(program, exit_code);
+  add_list(program);
+  add_explain(program, exit_code);
   add_emulate(program, exit_code);
   add_bench(program);
   try {

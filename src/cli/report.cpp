@@ -76,6 +76,7 @@ std::string as_text(const RunReport& report, bool colour) {
   line("tokens", fmt::format("{}, {}; {}", report.tokens, report.token_source, busy_experts(report.tokens_per_expert)));
   line("device", fmt::format("{}: {}", report.place, report.reason));
   if (!report.kernels.empty()) line("kernels", fmt::format("{}", fmt::join(report.kernels, ", ")));
+  for (std::size_t i = 0; i < report.choices.size(); ++i) line(i == 0 ? "chosen" : "", report.choices[i]);
   if (report.time_s) {
     line("time", fmt::format("{:.4g} ms: one run, first use included, by the host's clock; not a benchmark",
                              *report.time_s * 1e3));
@@ -122,7 +123,8 @@ std::string as_json(const RunReport& report) {
        {{"asked", report.device_asked},
         {"place", report.place},
         {"reason", report.reason},
-        {"kernels", report.kernels}}},
+        {"kernels", report.kernels},
+        {"choices", report.choices}}},
       {"time_s", report.time_s ? Json(*report.time_s) : Json()},
       {"check", nullptr},
       {"out", report.out.empty() ? Json() : Json(report.out)},

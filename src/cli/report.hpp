@@ -34,6 +34,7 @@ struct RunReport {
   std::string place;
   std::string reason;
   std::vector<std::string> kernels;  ///< that ran; empty on the cpu
+  std::vector<std::string> choices;  ///< why these, a sentence for each GEMM
   std::vector<int> tokens_per_expert;
 
   std::optional<double> time_s;               ///< wall time of the run; none on an emulated card

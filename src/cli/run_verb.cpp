@@ -19,7 +19,9 @@
 #include "cli/report.hpp"
 #include "cli/verbs.hpp"
 #include "cli/whole_number.hpp"
+#include "cli/wish.hpp"
 #include "engine/gpu.hpp"
+#include "engine/kernel_set.hpp"
 #include "reference/layer.hpp"
 
 namespace moesaic::cli {
@@ -32,6 +34,7 @@ struct RunOptions {
   std::string device = "auto";
   std::uint64_t seed = 1;
   std::string activations;
+  WishOptions wish;
   bool check = false;
   std::string out;
   bool json = false;
@@ -93,7 +96,7 @@ std::vector<std::string> suggestions(const RunOptions& options, const device::Pl
   }
   std::vector<std::string> next;
   if (!report.check) next.push_back(command + " --check   compares every stage with a reference");
-  if (place.kind != device::Place::Kind::emulated && engine::why_not_gpu(layer).empty()) {
+  if (place.kind != device::Place::Kind::emulated && engine::why_not_on(layer, *find_device("gb10")).empty()) {
     next.push_back(command + " --device emulated:gb10 --tokens 4 --check   runs the GPU code that ships for a GB10");
   }
   next.push_back(command + " --tokens FILE.npy --out OUT.npy   computes your own hidden states");
@@ -121,6 +124,7 @@ checkpoint::LayerPlan plan(const RunOptions& options, const checkpoint::Model& m
 /// Runs one layer and reports. Returns the exit code.
 int run(const RunOptions& options) {
   const checkpoint::Model model = checkpoint::open(options.directory);
+  engine::Wishes wishes = read_wishes(options.wish, engine::KernelSet::variants());
   RunReport report;
   report.directory = options.directory;
   report.architecture = model.config.architecture->title;
@@ -128,8 +132,8 @@ int run(const RunOptions& options) {
   report.moe_layer_count = static_cast<int>(model.config.moe_layers.size());
   report.layer_index = options.layer >= 0 ? options.layer : model.config.moe_layers.front();
   const checkpoint::LayerPlan planned = plan(options, model, report.layer_index);
-  const ChosenPlace chosen = choose_place(options.device, options.seed, planned.layer);
-  require_runs_on(planned.layer, chosen.place);
+  const ChosenPlace chosen = choose_place(options.device, options.seed, &planned.layer);
+  require_runs_on(planned.layer, chosen, wishes);
   report.layer_name = planned.layer.name;
   report.shape = planned.layer.shape;
   report.layer_bytes = planned.memory_bytes;
@@ -145,12 +149,13 @@ int run(const RunOptions& options) {
   const Layer layer = load(planned);
   report.tokens = tokens.count;
 
-  const std::unique_ptr<engine::Engine> engine = make_engine(layer, chosen.place);
+  const std::unique_ptr<engine::Engine> engine = make_engine(layer, chosen.place, std::move(wishes));
   report.place = engine->place();
   double time_s = 0;
   const Trace trace = compute(*engine, tokens, options.check, time_s);
   if (chosen.place.kind != device::Place::Kind::emulated) report.time_s = time_s;
   report.kernels = engine->kernels();
+  report.choices = engine->choices();
   report.tokens_per_expert = tokens_per_expert(trace.routing);
   if (options.check) {
     const Activity activity("checking against the reference");
@@ -183,6 +188,7 @@ void add_run(CLI::App& program, int& exit_code) {
       ->check(any_seed());
   verb->add_option("--activations", options->activations,
                    "how activations meet MXFP4 weights: bf16 (the default) or mxfp8");
+  add_wish_options(*verb, options->wish);
   verb->add_flag("--check", options->check, "compare every stage with a double-precision reference and its bounds");
   verb->add_option("--out", options->out, "write the result to this .npy file: float32 [tokens, hidden]");
   verb->add_flag("--json", options->json, "report as one JSON object");

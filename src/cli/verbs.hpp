@@ -10,9 +10,13 @@ void add_bench(CLI::App& program);
 void add_models(CLI::App& program);
 void add_synth(CLI::App& program);
 void add_inspect(CLI::App& program);
+void add_list(CLI::App& program);
 
 /// `exit_code` becomes kCheckFailed when a check fails.
 void add_run(CLI::App& program, int& exit_code);
+
+/// `exit_code` becomes kCheckFailed when choices cost more than --within allows.
+void add_explain(CLI::App& program, int& exit_code);
 
 /// `exit_code` becomes kFindings when the kernel did what it must not.
 void add_emulate(CLI::App& program, int& exit_code);

@@ -14,11 +14,8 @@ Driver open_libcuda() {
         "libcuda.so.1 cannot be opened: no NVIDIA driver on this machine; --device cpu and --device emulated:gb10 run "
         "without one");
   }
-  Driver driver = make_driver([library](const char* name) {
-    void* symbol = dlsym(library, name);
-    if (symbol == nullptr) throw Error(std::string("libcuda.so.1 has no ") + name + ": the NVIDIA driver is too old");
-    return symbol;
-  });
+  Driver driver = make_driver([library](const char* name) { return dlsym(library, name); },
+                              "the NVIDIA driver is too old: libcuda.so.1 has no ");
   driver.last_fault = [] { return std::string(); };
   driver.take_findings = [] { return std::string(); };
   return driver;

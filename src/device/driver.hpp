@@ -6,6 +6,7 @@
 #include <string>
 
 #include "device/place.hpp"
+#include "spec/error.hpp"
 
 /// The driver functions that an engine needs, as a table, so that nothing links with CUDA: from libcuda, opened at run
 /// time, or from the emulator. Who holds a table cannot tell which.
@@ -33,15 +34,32 @@ namespace moesaic::device {
   X(cuMemcpyHtoD)                                \
   X(cuMemcpyDtoH)                                \
   X(cuMemsetD8)                                  \
-  X(cuLaunchKernel)                              \
   X(cuLaunchKernelEx)                            \
   X(cuCtxSynchronize)                            \
   X(cuOccupancyMaxActiveBlocksPerMultiprocessor) \
   X(cuTensorMapEncodeTiled)
 
+// What only measuring needs: null where the driver has none.
+#define MOESAIC_OPTIONAL_DRIVER_FUNCTIONS(X) \
+  X(cuDriverGetVersion)                      \
+  X(cuStreamCreate)                          \
+  X(cuStreamDestroy)                         \
+  X(cuStreamBeginCapture)                    \
+  X(cuStreamEndCapture)                      \
+  X(cuGraphInstantiate)                      \
+  X(cuGraphLaunch)                           \
+  X(cuGraphDestroy)                          \
+  X(cuGraphExecDestroy)                      \
+  X(cuEventCreate)                           \
+  X(cuEventDestroy)                          \
+  X(cuEventRecord)                           \
+  X(cuEventSynchronize)                      \
+  X(cuEventElapsedTime)
+
 struct Driver {
 #define MOESAIC_MEMBER(function) decltype(&::function) function = nullptr;
   MOESAIC_DRIVER_FUNCTIONS(MOESAIC_MEMBER)
+  MOESAIC_OPTIONAL_DRIVER_FUNCTIONS(MOESAIC_MEMBER)
 #undef MOESAIC_MEMBER
   /// What the driver knows of the last failure beyond its code: the emulator's finding; empty from libcuda.
   std::string (*last_fault)() = nullptr;
@@ -56,13 +74,19 @@ struct Driver {
 #define MOESAIC_TEXT(name) #name
 #define MOESAIC_SYMBOL(name) MOESAIC_TEXT(name)
 
-/// The table of what `find(symbol)` gives: a `void*` to the driver function of that name, never null.
+/// The table of what `find(symbol)` gives: a `void*` to the driver function of that name, or null. Throws Error with
+/// `missing` and the symbol when a function that is not optional is null.
 template <class Find>
-Driver make_driver(Find find) {
+Driver make_driver(Find find, const std::string& missing) {
   Driver driver;
 #define MOESAIC_FILL(function) \
   driver.function = reinterpret_cast<decltype(driver.function)>(find(MOESAIC_SYMBOL(function)));
+#define MOESAIC_DEMAND(function) \
+  if (driver.function == nullptr) throw Error(missing + MOESAIC_SYMBOL(function));
   MOESAIC_DRIVER_FUNCTIONS(MOESAIC_FILL)
+  MOESAIC_DRIVER_FUNCTIONS(MOESAIC_DEMAND)
+  MOESAIC_OPTIONAL_DRIVER_FUNCTIONS(MOESAIC_FILL)
+#undef MOESAIC_DEMAND
 #undef MOESAIC_FILL
   return driver;
 }

@@ -13,11 +13,8 @@ Driver open_emulated_driver(const Place& place) {
   options.checks = emulator::parse_checks(place.checks);
   if (place.sms > 0) options.card.sms = place.sms;
   emulator::configure(options);
-  Driver driver = make_driver([](const char* name) {
-    void* function = emulator::find_function(name);
-    if (function == nullptr) throw Error(std::string("the emulated driver has no ") + name);
-    return function;
-  });
+  Driver driver =
+      make_driver([](const char* name) { return emulator::find_function(name); }, "the emulated driver has no ");
   driver.last_fault = emulator::last_fault;
   driver.take_findings = [] {
     std::string text;

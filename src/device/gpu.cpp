@@ -27,7 +27,8 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   return *this;
 }
 
-Gpu::Gpu(const Place& place) : driver_(open_driver(place)), place_name_(place.name()) {
+Gpu::Gpu(const Place& place)
+    : driver_(open_driver(place)), place_name_(place.name()), emulated_(place.kind == Place::Kind::emulated) {
   check(driver_.cuInit(0), "starting the driver");
   int count = 0;
   check(driver_.cuDeviceGetCount(&count), "counting the devices");
@@ -70,7 +71,7 @@ void Gpu::describe() {
   full_name_ = name.data();
   std::size_t memory = 0;
   check(driver_.cuDeviceTotalMem(&memory, handle_), "asking for the device's memory");
-  device_ = Device{
+  device_ = with_rates({
       .name = place_name_,
       .full_name = full_name_,
       .major = attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR),
@@ -87,7 +88,7 @@ void Gpu::describe() {
       .memory_bytes = static_cast<std::int64_t>(memory),
       .clock_mhz = attribute(CU_DEVICE_ATTRIBUTE_CLOCK_RATE) / 1000,
       .integrated = attribute(CU_DEVICE_ATTRIBUTE_INTEGRATED) != 0,
-  };
+  });
 }
 
 CUmodule Gpu::load(const void* image) {
@@ -118,9 +119,25 @@ int Gpu::blocks_per_sm(CUfunction function, const Grid& grid) const {
 
 void Gpu::launch_raw(CUfunction function, const Grid& grid, const void** arguments) const {
   auto** parameters = const_cast<void**>(arguments);  // NOLINT: the driver reads them, its type says otherwise
-  check(driver_.cuLaunchKernel(function, grid.blocks, 1, 1, grid.threads, 1, 1, grid.smem_bytes, nullptr, parameters,
-                               nullptr),
-        "launching a kernel");
+  CUlaunchAttribute attribute{};
+  attribute.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+  attribute.value.programmaticStreamSerializationAllowed = 1;
+  CUlaunchConfig config{};
+  config.gridDimX = grid.blocks;
+  config.gridDimY = config.gridDimZ = 1;
+  config.blockDimX = grid.threads;
+  config.blockDimY = config.blockDimZ = 1;
+  config.sharedMemBytes = grid.smem_bytes;
+  config.hStream = stream_;
+  config.attrs = &attribute;
+  config.numAttrs = grid.dependent ? 1 : 0;
+  check(driver_.cuLaunchKernelEx(&config, function, parameters, nullptr), "launching a kernel");
+}
+
+std::string Gpu::driver_version() const {
+  int version = 0;  // 1000 * major + 10 * minor
+  if (driver_.cuDriverGetVersion == nullptr || driver_.cuDriverGetVersion(&version) != CUDA_SUCCESS) return {};
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
 void Gpu::synchronize() const {
@@ -154,7 +171,8 @@ CUtensorMap Gpu::tensor_map(const Buffer& buffer, std::span<const std::uint64_t>
   CUtensorMap map{};
   check(driver_.cuTensorMapEncodeTiled(&map, CU_TENSOR_MAP_DATA_TYPE_UINT8, static_cast<cuuint32_t>(dims.size()),
                                        buffer.as<void>(), dims.data(), strides.data(), box.data(), steps.data(),
-                                       CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                                       CU_TENSOR_MAP_INTERLEAVE_NONE,
+                                       box[0] == 64 ? CU_TENSOR_MAP_SWIZZLE_64B : CU_TENSOR_MAP_SWIZZLE_128B,
                                        CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE),
         "encoding a tensor map");
   return map;

@@ -42,6 +42,9 @@ struct Grid {
   unsigned blocks = 0;
   unsigned threads = 0;
   unsigned smem_bytes = 0;  ///< dynamic
+  /// Programmatic dependent launch: may start before the kernel in front of it in the stream has finished, and waits
+  /// for it by griddepcontrol.wait.
+  bool dependent = false;
 };
 
 /// One card, real or emulated, with this process's primary context on it. Every function throws Error when the driver
@@ -55,6 +58,8 @@ class Gpu {
 
   /// What the driver reports of the card; `name` is the place's.
   const Device& device() const { return device_; }
+  /// Whether its time says nothing.
+  bool emulated() const { return emulated_; }
 
   /// A module from a fat binary or PTX text. It lives as long as the Gpu.
   CUmodule load(const void* image);
@@ -71,6 +76,10 @@ class Gpu {
     const void* pointers[] = {&arguments...};
     launch_raw(function, grid, pointers);
   }
+  /// Whether what is launched can be captured and timed by Graph and Stopwatch (device/graph.hpp).
+  bool has_graphs() const { return driver_.cuGraphLaunch != nullptr; }
+  /// The newest CUDA that the driver supports, as "13.0"; empty when it does not say.
+  std::string driver_version() const;
   /// Waits for all launches; a fault of a kernel is reported here at the latest.
   void synchronize() const;
 
@@ -92,13 +101,15 @@ class Gpu {
     return values;
   }
 
-  /// A map of a dense row-major e4m3 tensor for 128-byte-swizzled copies; zero outside. `dims` and `box` start with
-  /// the contiguous dimension, which must be a multiple of 16.
+  /// A map of a dense row-major tensor of bytes for swizzled copies; zero outside. `dims` and `box` start with the
+  /// contiguous dimension, which must be a multiple of 16; box[0], 64 or 128, is the span of the swizzle.
   CUtensorMap tensor_map(const Buffer& buffer, std::span<const std::uint64_t> dims,
                          std::span<const std::uint32_t> box) const;
 
  private:
   friend class Buffer;
+  friend class Graph;
+  friend class Stopwatch;
   void check(CUresult result, const std::string& what) const;
   void launch_raw(CUfunction function, const Grid& grid, const void** arguments) const;
   int attribute(CUdevice_attribute which) const;
@@ -106,9 +117,11 @@ class Gpu {
 
   Driver driver_;
   CUdevice handle_ = 0;
+  CUstream stream_ = nullptr;  ///< where launches go: the default stream, or one that a Graph captures
   std::unique_ptr<CUctx_st, std::function<void(CUcontext)>> context_;
   std::vector<CUmodule> modules_;
   std::string place_name_;
+  bool emulated_;
   std::string full_name_;
   Device device_;
 };

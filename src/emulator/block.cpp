@@ -33,10 +33,12 @@ Block::Block(const Grid& grid_of_block, std::uint64_t linear_index, int sm_of_bl
       threads_(static_cast<std::uint32_t>(grid.launch.block.count())),
       shared_bytes_(std::size_t{grid.program.static_shared_bytes} + grid.launch.dynamic_shared_bytes),
       shared_(std::make_unique<std::byte[]>(shared_bytes_)),
-      local_(std::size_t{grid.program.local_bytes} * threads_, GlobalMemory::kPoison),
+      local_bytes_(grid.program.local_bytes),
+      local_(std::size_t{local_bytes_} * threads_, GlobalMemory::kPoison),
       observer_(grid.observer != nullptr ? std::make_unique<Observer>(*this) : nullptr),
       random_(random_of(grid, linear_index)) {
   std::fill_n(shared_.get(), shared_bytes_, GlobalMemory::kPoison);
+  cluster_.resize((threads_ + kWarpLanes - 1) / kWarpLanes);
   for (std::uint32_t first = 0; first < threads_; first += kWarpLanes) {
     const std::uint32_t lanes = std::min<std::uint32_t>(kWarpLanes, threads_ - first);
     warps_.push_back(std::make_unique<Warp>(*this, static_cast<int>(first / kWarpLanes), kAllLanes >> (32 - lanes)));
@@ -44,7 +46,18 @@ Block::Block(const Grid& grid_of_block, std::uint64_t linear_index, int sm_of_bl
 }
 
 std::byte* Block::local(int thread, std::uint64_t offset) {
-  return &local_[static_cast<std::size_t>(thread) * grid.program.local_bytes + offset];
+  return &local_[static_cast<std::size_t>(thread) * local_bytes_ + offset];
+}
+
+void Block::grow_local(std::uint32_t bytes) {
+  std::vector<std::byte> grown(std::size_t{bytes} * threads_, GlobalMemory::kPoison);
+  for (std::size_t thread = 0; thread < threads_; ++thread) {
+    std::copy_n(local_.begin() + static_cast<std::ptrdiff_t>(thread * local_bytes_), local_bytes_,
+                grown.begin() + static_cast<std::ptrdiff_t>(thread * bytes));
+  }
+  if (observer_ != nullptr) observer_->local_grows(local_bytes_, bytes);
+  local_ = std::move(grown);
+  local_bytes_ = bytes;
 }
 
 void Block::copy_local(int thread, std::uint64_t to, std::uint64_t from, std::uint32_t bytes) {
@@ -118,6 +131,10 @@ std::uint32_t Block::special(Special which, int warp, int lane) const {
       return grid.launch.dynamic_shared_bytes;
     case Special::total_smem_size:
       return static_cast<std::uint32_t>(shared_bytes_);
+    case Special::workspace_low:
+      return static_cast<std::uint32_t>(grid.workspace);
+    case Special::workspace_high:
+      return static_cast<std::uint32_t>(grid.workspace >> 32);
     case Special::zero:
       return 0;
     case Special::one:
@@ -287,8 +304,11 @@ void Block::mbarrier_changed(const Mbarrier& barrier, std::uint64_t phase) {
 
 bool Block::arrive(Warp& warp, std::uint32_t id, std::uint32_t expected, bool waits) {
   NamedBarrier& barrier = barriers_[id];
-  if (barrier.arrived != 0 && barrier.expected != expected) return false;
-  barrier.expected = expected;
+  // PTX ISA, bar: without a number it is all threads of the block.
+  const auto of_block = static_cast<std::uint32_t>(warps_.size()) * kWarpLanes;
+  const auto number = [&](std::uint32_t threads) { return threads == 0 ? of_block : threads; };
+  if (barrier.arrived != 0 && number(barrier.expected) != number(expected)) return false;
+  if (barrier.arrived == 0 || expected != 0) barrier.expected = expected;
   barrier.arrived += kWarpLanes;
   if (observer_ != nullptr) observer_->barrier_arrived(warp, warp.live(), id);
   if (waits) barrier.waiting.push_back(warp.index);
@@ -314,7 +334,25 @@ void Block::try_release(std::uint32_t id) {
   if (observer_ != nullptr) observer_->barrier_completed(id);
 }
 
+void Block::arrive_at_cluster(Warp& warp, Lanes lanes) {
+  cluster_arrivals(warp).arrived |= lanes;
+  note_effect();
+  try_release_cluster();
+}
+
+void Block::try_release_cluster() {
+  const auto is_complete = [&](const auto& warp) { return (warp->live() & ~cluster_arrivals(*warp).arrived) == 0; };
+  const auto has_any = [](const ClusterArrivals& lanes) { return lanes.arrived != 0; };
+  if (std::none_of(cluster_.begin(), cluster_.end(), has_any)) return;
+  if (!std::all_of(warps_.begin(), warps_.end(), is_complete)) return;
+  for (ClusterArrivals& lanes : cluster_) lanes.passed |= std::exchange(lanes.arrived, 0);
+  if (observer_ != nullptr) observer_->cluster_completed();
+  note_effect();
+  wake(Wait::cluster, 0);
+}
+
 void Block::lanes_exited(Warp& warp) {
+  try_release_cluster();
   for (std::uint32_t id = 0; id < kBarriers; ++id) {
     // What is left of a warp may have come to the barrier before; the warp as a whole comes now.
     const std::vector<int>& waiting = barriers_[id].waiting;

@@ -48,6 +48,7 @@ struct Grid {
   GridSet before{};
   std::uint32_t registers = 0;  ///< of a thread at launch, 0: not known
   GridControl* control = nullptr;
+  std::uint64_t workspace = 0;  ///< where the blocks of a cooperative grid meet; 0: there is none
 };
 
 class Random : public SplitMix64 {
@@ -65,6 +66,13 @@ struct NamedBarrier {
   std::uint32_t votes = 0;     ///< of bar.red: threads whose predicate holds
   std::uint32_t voters = 0;    ///< of bar.red: threads asked
   std::vector<int> waiting;    ///< warps
+};
+
+/// The lanes of a warp at barrier.cluster: those that have arrived in its phase, and those that were let go and have
+/// yet to wait.
+struct ClusterArrivals {
+  Lanes arrived = 0;
+  Lanes passed = 0;
 };
 
 /// A resident block: its shared memory, its barriers, its copies in flight, and who runs next.
@@ -100,6 +108,9 @@ class Block {
   std::uint32_t shared_end() const { return kSharedBase + static_cast<std::uint32_t>(shared_bytes_); }
   std::byte* shared(std::uint32_t address) { return shared_.get() + (address - kSharedBase); }
   std::byte* local(int thread, std::uint64_t offset);
+  /// What each thread has of local memory; and makes it more, which moves it.
+  std::uint32_t local_bytes() const { return local_bytes_; }
+  void grow_local(std::uint32_t bytes);
   /// Moves bytes within a thread's local memory: arguments and results of calls. (Observers: what is defined moves
   /// too.)
   void copy_local(int thread, std::uint64_t to, std::uint64_t from, std::uint32_t bytes);
@@ -145,11 +156,15 @@ class Block {
   /// Counts a whole warp at a barrier of `expected` threads (0: the block) and lets go all who wait there when it is
   /// the last. Returns false when others expect another number of threads.
   bool arrive(Warp& warp, std::uint32_t id, std::uint32_t expected, bool waits);
+  /// barrier.cluster: lanes arrive, and when all threads that have not exited are there, who waits goes on.
+  void arrive_at_cluster(Warp& warp, Lanes lanes);
+  ClusterArrivals& cluster_arrivals(const Warp& warp) { return cluster_[static_cast<std::size_t>(warp.index)]; }
   /// To be called when lanes of a warp have exited: those that are left may be all that a barrier waits for.
   void lanes_exited(Warp& warp);
 
  private:
   void try_release(std::uint32_t id);
+  void try_release_cluster();
   void wake(Wait reason, std::uint32_t what);
   void time_out_one();
   bool wake_for_prerequisites();
@@ -162,12 +177,14 @@ class Block {
   std::uint32_t threads_;
   std::size_t shared_bytes_;
   std::unique_ptr<std::byte[]> shared_;
+  std::uint32_t local_bytes_;
   std::vector<std::byte> local_;
   std::unique_ptr<Observer> observer_;
   Random random_;
   std::vector<std::unique_ptr<Warp>> warps_;
   std::vector<Mbarrier> mbarriers_;
   std::array<NamedBarrier, kBarriers> barriers_;
+  std::vector<ClusterArrivals> cluster_;  // by warp
   AsyncCopies copies_{*this};
   Statistics statistics_;
   std::uint64_t step_ = 0;

@@ -26,6 +26,8 @@ std::string describe(const Block& block, const Warp& warp, const Fragment& fragm
       return who + "waits for the grids that this one depends on";
     case Wait::copies:
       return who + "waits for asynchronous copies";
+    case Wait::cluster:
+      return who + "waits at the cluster's barrier for threads of the block that have not arrived there";
     case Wait::phase:
       break;
   }

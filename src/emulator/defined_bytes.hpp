@@ -8,6 +8,20 @@
 
 namespace moesaic::emulator {
 
+/// All bits of each byte of a mask of bytes.
+inline std::uint64_t bits_of_bytes(std::uint64_t bytes) {
+  std::uint64_t bits = 0;
+  for (unsigned byte = 0; byte < 8; ++byte) bits |= ((bytes >> byte) & 1U) * (std::uint64_t{0xff} << (8 * byte));
+  return bits;
+}
+
+/// A byte for each that has any bit of a mask.
+inline std::uint64_t bytes_of_bits(std::uint64_t bits) {
+  std::uint64_t bytes = 0;
+  for (unsigned byte = 0; byte < 8; ++byte) bytes |= std::uint64_t{(bits >> (8 * byte) & 0xffU) != 0} << byte;
+  return bytes;
+}
+
 /// Which bytes of a piece of memory somebody has written. Several host threads may use it at once.
 class DefinedBytes {
  public:

@@ -14,20 +14,6 @@ namespace {
 
 constexpr std::uint64_t kAllBits = ~std::uint64_t{0};
 
-/// All bits of each byte of a mask of bytes.
-std::uint64_t bits_of_bytes(std::uint64_t bytes) {
-  std::uint64_t bits = 0;
-  for (unsigned byte = 0; byte < 8; ++byte) bits |= ((bytes >> byte) & 1U) * (std::uint64_t{0xff} << (8 * byte));
-  return bits;
-}
-
-/// A byte for each that has any bit of a mask.
-std::uint64_t bytes_of_bits(std::uint64_t bits) {
-  std::uint64_t bytes = 0;
-  for (unsigned byte = 0; byte < 8; ++byte) bytes |= std::uint64_t{(bits >> (8 * byte) & 0xffU) != 0} << byte;
-  return bytes;
-}
-
 }  // namespace
 
 Definedness::Definedness(Block& block)
@@ -35,7 +21,7 @@ Definedness::Definedness(Block& block)
       grid_(*block.grid.observer),
       warps_((block.thread_count() + kWarpLanes - 1) / kWarpLanes),
       shared_(block.shared_end() - kSharedBase),
-      local_(std::uint64_t{block.grid.program.local_bytes} * block.thread_count()) {
+      local_(std::uint64_t{block.local_bytes()} * block.thread_count()) {
   const Program& program = block.grid.program;
   for (WarpShadow& shadow : warps_) {
     shadow.bits.assign(std::size_t{program.registers} * kWarpLanes, kAllBits);
@@ -169,8 +155,7 @@ DefinedBytes* Definedness::bytes_at(const Warp& warp, const Touch& touch, std::u
       at = touch.address - kSharedBase;
       return &shared_;
     case ptx::Space::local:
-      at = static_cast<std::uint64_t>(warp.index * kWarpLanes + touch.lane) * block_.grid.program.local_bytes +
-           touch.address;
+      at = place_in_local(warp, touch.lane, touch.address);
       return &local_;
     case ptx::Space::global: {
       const GlobalMemory::Allocation* found = block_.grid.memory.find(touch.address, touch.bytes);
@@ -289,20 +274,6 @@ void Definedness::copy_moved(const Instruction& instruction, int warp, Lanes lan
     const std::uint32_t some = std::min<std::uint32_t>(64, bytes - done);
     target->assign(to_at + done, some, source->undefined(from_at + done, some));
   }
-}
-
-void Definedness::given(const Warp& warp, const std::vector<Slot>& registers, const std::vector<Slot>& predicates,
-                        Lanes lanes) {
-  WarpShadow& shadow = shadow_of(warp);
-  for (const Slot slot : registers) shadow.lanes[index(slot)] &= ~lanes;
-  for (const Slot slot : predicates) shadow.predicates[index(slot >> 1)] &= ~lanes;
-}
-
-void Definedness::given_local(const Warp& warp, Lanes lanes, std::uint32_t address, std::uint32_t bytes) {
-  for_lanes(lanes, [&](int lane) {
-    const auto thread = static_cast<std::uint64_t>(warp.index * kWarpLanes + lane);
-    local_.define(thread * block_.grid.program.local_bytes + address, bytes);
-  });
 }
 
 }  // namespace moesaic::emulator

@@ -31,15 +31,24 @@ class Definedness {
              int lane, Purpose purpose);
   void copy_moved(const Instruction& instruction, int warp, Lanes lane, Location to, const Location* from,
                   std::uint32_t bytes);
-  /// Registers and predicates get values outside of instructions: by calls and returns.
-  void given(const Warp& warp, const std::vector<Slot>& registers, const std::vector<Slot>& predicates, Lanes lanes);
-  void given_local(const Warp& warp, Lanes lanes, std::uint32_t address, std::uint32_t bytes);
+  void called(const Warp& warp, const Passage& passage, const FunctionCode& function, std::uint32_t frame, Lanes lanes);
+  void returned(const Warp& warp, const Passage& passage, const FunctionCode& function, std::uint32_t frame,
+                Lanes lanes);
+  void move(const Warp& warp, const std::vector<MovedSlot>& moved);
+  void local_grows(std::uint32_t from_bytes, std::uint32_t to_bytes);
+  void printed(const Warp& warp, const Instruction& instruction, int lane, std::uint64_t address, std::uint32_t bytes);
 
  private:
+  /// Of the registers of a function that was under way already when it was called: as they were before.
+  struct SavedShadow {
+    std::vector<UndefinedRow> bits;
+    std::vector<Lanes> predicates;
+  };
   struct WarpShadow {
     std::vector<std::uint64_t> bits;  ///< rows of 32; meaningful where `lanes` says so
     std::vector<Lanes> lanes;         ///< of each register: those with any undefined bit
     std::vector<Lanes> predicates;
+    std::vector<SavedShadow> saved;  ///< by frame
   };
   struct Touch {
     ptx::Space space = ptx::Space::global;
@@ -60,6 +69,11 @@ class Definedness {
   static std::size_t index(Slot slot) { return static_cast<std::size_t>(slot); }
   void set(WarpShadow& shadow, Slot slot, Lanes lanes, const UndefinedRow& bits);
   void report(const Warp& warp, const Instruction& instruction, Lanes lanes, const std::string& what);
+
+  // Calls (definedness_calls.cpp).
+  std::vector<UndefinedRow> taken(const Warp& warp, const Passage& passage, Lanes lanes);
+  void give(const Warp& warp, const Passage& passage, const std::vector<UndefinedRow>& values, Lanes lanes);
+  std::uint64_t place_in_local(const Warp& warp, int lane, std::uint64_t address) const;
 
   // Memory.
   DefinedBytes* bytes_at(const Warp& warp, const Touch& touch, std::uint64_t& at);

@@ -146,6 +146,10 @@ std::uint64_t travelled(const Traits& traits, const Sources& from, std::size_t c
       return through_insert(traits, from);
     case Travel::convert:
       return extended(a.undefined, traits.bits, traits.is_signed) & low_bits(traits.result_bits);
+    case Travel::convert_pair: {
+      const std::uint64_t half = low_bits(traits.half_bits);
+      return (a.undefined != 0 ? half << traits.half_bits : 0) | (b.undefined != 0 ? half : 0);
+    }
     case Travel::pack: {
       const unsigned width = static_cast<unsigned>(traits.bits) / static_cast<unsigned>(count);
       std::uint64_t packed = 0;

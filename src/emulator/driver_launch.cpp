@@ -39,6 +39,16 @@ CUresult check_launch(const State& all, const Function& function, const Launch& 
   return CUDA_SUCCESS;
 }
 
+/// Blocks that may wait for one another must all be resident at once.
+CUresult check_cooperative(const State& all, const Kernel& kernel, const Launch& launch) {
+  const auto per_sm = static_cast<std::uint64_t>(all.machine->blocks_per_sm(kernel, launch));
+  const std::uint64_t resident = per_sm * static_cast<std::uint64_t>(all.options.card.sms);
+  if (per_sm == 0 || launch.grid.count() <= resident) return CUDA_SUCCESS;  // else another error is due
+  return refuse(CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE,
+                fmt::format("cooperative launch of {}: {} blocks, and the card holds {} of them at once", kernel.name,
+                            launch.grid.count(), resident));
+}
+
 /// Gathers the arguments into `bytes`, as the kernel's parameters lie. False if they are not given in a legal way.
 bool gather_arguments(const Kernel& kernel, void** arguments, void** extra, std::vector<std::byte>& bytes) {
   bytes.assign(kernel.parameter_bytes, std::byte{0});
@@ -65,6 +75,8 @@ bool gather_arguments(const Kernel& kernel, void** arguments, void** extra, std:
 struct Wishes {
   bool programmatic = false;  ///< it may start early
   bool release_at_start = false;
+  bool cooperative = false;
+  bool in_clusters = false;
   CUevent event = nullptr;  ///< to be recorded when its blocks have released their dependents
 };
 
@@ -97,13 +109,16 @@ CUresult run(State& all, CUfunction handle, Launch launch, CUstream stream_handl
   if (function == nullptr || stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
   Event* event = wishes.event == nullptr ? nullptr : all.events.find(wishes.event);
   if (wishes.event != nullptr && event == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  const CUresult checked = check_launch(all, *function, launch);
+  CUresult checked = check_launch(all, *function, launch);
+  if (checked == CUDA_SUCCESS && wishes.cooperative) checked = check_cooperative(all, *function->kernel, launch);
   if (checked != CUDA_SUCCESS) return checked;
   std::vector<std::byte> parameters;
   if (!gather_arguments(*function->kernel, arguments, extra, parameters)) {
     return refuse(CUDA_ERROR_INVALID_VALUE, fmt::format("launch of {}: no arguments", function->kernel->name));
   }
   launch.parameters = parameters;
+  launch.in_clusters = wishes.in_clusters;
+  launch.cooperative = wishes.cooperative;
   const LaunchOrder order = order_in(all, *stream, wishes);
   const std::uint64_t number = all.machine->enqueue(*function->kernel, launch, order);
   append(*stream, number, order);
@@ -129,6 +144,18 @@ CUresult launch_kernel(CUfunction function, unsigned int grid_x, unsigned int gr
   });
 }
 
+CUresult launch_cooperative_kernel(CUfunction function, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z,
+                                   unsigned int block_x, unsigned int block_y, unsigned int block_z,
+                                   unsigned int shared_bytes, CUstream stream, void** arguments) {
+  return with_context([&](State& all) {
+    const Launch launch{.grid = {grid_x, grid_y, grid_z},
+                        .block = {block_x, block_y, block_z},
+                        .dynamic_shared_bytes = shared_bytes,
+                        .parameters = {}};
+    return run(all, function, launch, stream, {.cooperative = true}, arguments, nullptr);
+  });
+}
+
 /// Notes what an attribute asks for; CUDA_SUCCESS if the emulated card has it, or may ignore it.
 CUresult take_attribute(const CUlaunchAttribute& attribute, Wishes& wishes) {
   switch (attribute.id) {
@@ -146,11 +173,12 @@ CUresult take_attribute(const CUlaunchAttribute& attribute, Wishes& wishes) {
       wishes.release_at_start = attribute.value.programmaticEvent.triggerAtBlockStart != 0;
       return CUDA_SUCCESS;
     case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
-      if (attribute.value.cooperative == 0) return CUDA_SUCCESS;
-      return refuse(CUDA_ERROR_NOT_SUPPORTED, "cooperative launches are not emulated");
+      wishes.cooperative = attribute.value.cooperative != 0;
+      return CUDA_SUCCESS;
     case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION: {
       const auto& cluster = attribute.value.clusterDim;
-      if (cluster.x == 1 && cluster.y == 1 && cluster.z == 1) return CUDA_SUCCESS;
+      wishes.in_clusters = cluster.x == 1 && cluster.y == 1 && cluster.z == 1;
+      if (wishes.in_clusters) return CUDA_SUCCESS;
       return refuse(CUDA_ERROR_NOT_SUPPORTED,
                     fmt::format("clusters of {} x {} x {} blocks are not emulated; 1 x 1 x 1 is", cluster.x, cluster.y,
                                 cluster.z));
@@ -201,6 +229,7 @@ CUresult occupancy_with_flags(int* blocks, CUfunction function, int threads, std
 std::span<const NamedFunction> launch_functions() {
   static const NamedFunction functions[] = {
       MOESAIC_NAMED_FUNCTION(cuLaunchKernel, launch_kernel),
+      MOESAIC_NAMED_FUNCTION(cuLaunchCooperativeKernel, launch_cooperative_kernel),
       MOESAIC_NAMED_FUNCTION(cuLaunchKernelEx, launch_kernel_ex),
       MOESAIC_NAMED_FUNCTION(cuOccupancyMaxActiveBlocksPerMultiprocessor, occupancy),
       MOESAIC_NAMED_FUNCTION(cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags, occupancy_with_flags),

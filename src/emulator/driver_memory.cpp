@@ -130,8 +130,9 @@ CUresult encode_tiled(CUtensorMap* to, CUtensorMapDataType type, cuuint32_t rank
                       CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle, CUtensorMapL2promotion l2_promotion,
                       CUtensorMapFloatOOBfill fill) {
   return with_driver([&](State&) {
-    const bool has_all = to != nullptr && dims != nullptr && box != nullptr && element_strides != nullptr &&
-                         (strides_bytes != nullptr || rank <= 1);
+    // The real one wants strides even of rank 1, which has none.
+    const bool has_all =
+        to != nullptr && dims != nullptr && box != nullptr && element_strides != nullptr && strides_bytes != nullptr;
     if (!has_all || reinterpret_cast<std::uintptr_t>(to) % 64 != 0) {
       return refuse(CUDA_ERROR_INVALID_VALUE, "tensor map: a pointer is null, or the map is not 64-byte aligned");
     }

@@ -216,6 +216,9 @@ Slot FunctionBuilder::source_slot(const Operand& operand) {
   if (const auto code = parts_.linkage.code.find(operand.text); code != parts_.linkage.code.end()) {
     return constant(code->second);
   }
+  if (const auto own = parts_.shared_variables.find(operand.text); own != parts_.shared_variables.end()) {
+    return constant(own->second);  // %reserved_smem_offset_1
+  }
   const std::optional<Special> special = find_special(operand.text);
   if (found.meaning != nullptr || !special) {
     throw SyntaxError(operand.position, fmt::format("'{}' is not known here", operand.text));

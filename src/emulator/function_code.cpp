@@ -16,8 +16,8 @@ namespace {
 
 /// Registers of the ISA that an emulated card does not have.
 bool is_missing_register(std::string_view name) {
-  static constexpr std::string_view kMissing[] = {"%envreg", "%pm", "%reserved_smem_", "%is_explicit_cluster",
-                                                  "%current_graph_exec"};
+  static constexpr std::string_view kMissing[] = {"%pm", "%reserved_smem_", "%current_graph_exec"};
+  if (name == "%reserved_smem_offset_1") return false;
   return std::any_of(std::begin(kMissing), std::end(kMissing),
                      [&](std::string_view missing) { return name.starts_with(missing); });
 }
@@ -63,7 +63,9 @@ std::string FunctionBuilder::name_of(const ptx::Instruction& source) const {
   std::string name = canonical_name(source);
   if (source.opcode == "mov" && source.operands.size() == 2) {
     const std::string_view read = source.operands[1].text;
-    if (read.starts_with("%clock") || read.starts_with("%globaltimer")) name += fmt::format(".{}", read);
+    const bool by_name =
+        read.starts_with("%clock") || read.starts_with("%globaltimer") || read == "%is_explicit_cluster";
+    if (by_name) name += fmt::format(".{}", read);
   }
   return name;
 }

@@ -169,6 +169,7 @@ void add_grid_rows(InstructionTable& table);
 void add_launch_control_rows(InstructionTable& table);
 void add_warp_rows(InstructionTable& table);
 void add_barrier_rows(InstructionTable& table);
+void add_cluster_rows(InstructionTable& table);
 void add_mbarrier_rows(InstructionTable& table);
 void add_copy_rows(InstructionTable& table);
 void add_tensor_copy_rows(InstructionTable& table);

@@ -148,11 +148,11 @@ std::string why_not(const Row& row, std::string_view target) {
 
 InstructionTable::InstructionTable() {
   for (const auto family :
-       {add_integer_rows,    add_carry_rows,       add_logic_rows,  add_compare_rows,     add_float_rows,
-        add_min_max_rows,    add_approximate_rows, add_half_rows,   add_conversion_rows,  add_packed_conversion_rows,
-        add_move_rows,       add_memory_rows,      add_atomic_rows, add_control_rows,     add_warp_rows,
-        add_barrier_rows,    add_mbarrier_rows,    add_copy_rows,   add_tensor_copy_rows, add_async_rows,
-        add_tensor_map_rows, add_matrix_rows,      add_mma_rows}) {
+       {add_integer_rows, add_carry_rows,       add_logic_rows,    add_compare_rows,    add_float_rows,
+        add_min_max_rows, add_approximate_rows, add_half_rows,     add_conversion_rows, add_packed_conversion_rows,
+        add_move_rows,    add_memory_rows,      add_atomic_rows,   add_control_rows,    add_warp_rows,
+        add_barrier_rows, add_cluster_rows,     add_mbarrier_rows, add_copy_rows,       add_tensor_copy_rows,
+        add_async_rows,   add_tensor_map_rows,  add_matrix_rows,   add_mma_rows}) {
     family(*this);
   }
   by_name_.resize(rows_.size());

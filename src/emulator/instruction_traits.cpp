@@ -131,6 +131,8 @@ Travel travel_of(const Row& row, const Words& words) {
   }
   if (opcode == "cvt") {
     const std::size_t n = words.size();
+    const bool pair = n >= 3 && is_one_of(words[n - 2], {".f16x2", ".bf16x2", ".e4m3x2", ".e5m2x2", ".ue8m0x2"});
+    if (pair && words[n - 1] == ".f32" && row.operands == "d s s") return Travel::convert_pair;
     const bool integers = n >= 3 && is_integer(words[n - 1]) && is_integer(words[n - 2]);
     return integers && !has(words, ".sat") && !has(words, ".pack") ? Travel::convert : Travel::strict;
   }
@@ -193,6 +195,8 @@ void sort_operands(const Instruction& instruction, Traits& traits) {
   }
 }
 
+}  // namespace
+
 Traits traits_of(const Instruction& instruction) {
   Traits traits;
   if (instruction.row == nullptr) return traits;
@@ -213,6 +217,7 @@ Traits traits_of(const Instruction& instruction) {
   traits.clamps = has(words, ".clamp");
   if (words[0] == "shfl" && words.size() > 2) traits.mode = words[2][1];
   if (words[0] == "prmt" && words.back() != ".b32") traits.travel = Travel::strict;
+  if (traits.travel == Travel::convert_pair) traits.half_bits = words[words.size() - 2].ends_with("f16x2") ? 16 : 8;
   std::uint8_t widest = 0;
   for (auto word = words.rbegin(); word != words.rend() && word + 1 != words.rend(); ++word) {
     const std::uint8_t bits = type_bits(*word);
@@ -226,10 +231,9 @@ Traits traits_of(const Instruction& instruction) {
   }
   if (widest != 0 && !is_one_of(words[0], {"cvt", "set", "setp", "slct"})) traits.bits = widest;
   sort_operands(instruction, traits);
+  if (words[0] == "vabsdiff4" && !has(words, ".add")) traits.sources.pop_back();  // it counts for nothing
   return traits;
 }
-
-}  // namespace
 
 std::vector<std::string_view> words_of(std::string_view text) {
   constexpr std::string_view kBlank = " \t\r\n";
@@ -251,7 +255,12 @@ std::vector<std::string_view> words_of(std::string_view text) {
 std::vector<Traits> traits_of(const Program& program) {
   std::vector<Traits> traits;
   traits.reserve(program.code.size());
-  for (const Instruction& instruction : program.code) traits.push_back(traits_of(instruction));
+  for (const Instruction& instruction : program.code) {
+    traits.push_back(traits_of(instruction));
+    if (instruction.row == nullptr || instruction.row->name != "call") continue;
+    const Slot function = program.calls[instruction.target].address;
+    if (function != kNoSlot) traits.back().addresses.push_back(function);
+  }
   return traits;
 }
 

@@ -50,7 +50,8 @@ enum class Travel : std::uint8_t {
   extract,
   insert,
   select,
-  convert,  ///< between integers: bits are kept, zeros or the sign are added
+  convert,       ///< between integers: bits are kept, zeros or the sign are added
+  convert_pair,  ///< two sources, each to its half: the first to the upper one
   predicate_and,
   predicate_or,
   shuffle,
@@ -73,6 +74,7 @@ struct Traits {
   Travel travel = Travel::strict;
   bool has_effect = false;        ///< beyond its destinations: whether it runs at all must be defined
   bool needs_defined = false;     ///< all of its sources decide something
+  std::uint8_t half_bits = 0;     ///< of each half of the result, for convert_pair
   bool left = false;              ///< shf
   bool clamps = false;            ///< shf
   char mode = 'i';                ///< of shfl: up, down, bfly, idx by their first letters
@@ -94,6 +96,9 @@ struct Traits {
     return order == MemoryOrder::release || order == MemoryOrder::acq_rel || order == MemoryOrder::sc;
   }
 };
+
+/// The traits of an instruction; of a call without the register that holds the function's address.
+Traits traits_of(const Instruction& instruction);
 
 /// The traits of each instruction of a program.
 std::vector<Traits> traits_of(const Program& program);

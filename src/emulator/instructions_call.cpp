@@ -40,7 +40,9 @@ std::string text_at(Warp& warp, const Instruction& instruction, std::uint64_t ad
 }
 
 /// vprintf(format, arguments): prints, and gives the number of arguments.
-void print(Warp& warp, const Instruction& instruction, const CallSite& site, Lanes active) {
+void print(Warp& warp, const Instruction& instruction, const CallSite& site, const FunctionCode& function,
+           Lanes active) {
+  Observer* observer = warp.block.observer();
   for_lanes(active, [&](int lane) {
     const std::string format = text_at(warp, instruction, argument_value(warp, site.arguments[0], lane), lane);
     const std::uint64_t buffer = argument_value(warp, site.arguments[1], lane);
@@ -48,6 +50,8 @@ void print(Warp& warp, const Instruction& instruction, const CallSite& site, Lan
       std::uint64_t bits = 0;
       std::memcpy(&bits, warp.access(instruction, ptx::Space::generic, buffer + offset, bytes, lane, Purpose::none),
                   bytes);
+      const std::uint64_t local = buffer + offset - kLocalWindow;
+      if (observer != nullptr && local < kWindowBytes) observer->printed(warp, instruction, lane, local, bytes);
       return bits;
     };
     const auto text = [&](std::uint64_t address) { return text_at(warp, instruction, address, lane); };
@@ -57,6 +61,9 @@ void print(Warp& warp, const Instruction& instruction, const CallSite& site, Lan
       set_result(warp, site.results[0], lane, static_cast<std::uint32_t>(printed.arguments));
     }
   });
+  if (observer == nullptr) return;
+  static const std::vector<Argument> number{Argument{.slot = ~Slot{0}, .bytes = 8}};  // a constant: always defined
+  observer->returned(warp, {number, 0, site.results, warp.frame_base()}, function, 0, active);
 }
 
 /// __assertfail(expression, file, line, function, size of a character): ends the kernel.
@@ -80,7 +87,7 @@ bool run_builtin(Warp& warp, const Instruction& instruction, const CallSite& sit
     warp.fail(Fault::Kind::invalid, instruction, active, fmt::format("{} takes other arguments", function.name));
   }
   if (!prints) fail_assertion(warp, instruction, site, active);
-  print(warp, instruction, site, active);
+  print(warp, instruction, site, function, active);
   return true;
 }
 

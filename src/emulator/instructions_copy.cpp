@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "emulator/block.hpp"
+#include "emulator/cluster.hpp"
 #include "emulator/lanewise.hpp"
 #include "emulator/mbarrier_operand.hpp"
 
@@ -57,18 +58,11 @@ std::uint32_t mbarrier_of(Warp& warp, const Instruction& instruction, const Slot
   return mbarrier_at(warp, instruction, op[0], op[1], lane, Space::shared).address;
 }
 
-/// Of a cluster of one block: only its own bit may be set.
-void check_multicast(Warp& warp, const Instruction& instruction, Slot slot, int lane) {
-  const auto mask = static_cast<std::uint16_t>(warp.in(slot)[lane]);
-  if (mask == 1) return;
-  warp.fail(Fault::Kind::invalid, instruction, Lanes{1} << lane,
-            fmt::format("multicast to blocks {:#x} of a cluster of one block: only the mask 1 is legal", mask));
-}
-
 /// [to], [from], bytes, [mbarrier][, multicast mask][, policy].
 template <bool kMulticast>
 Flow bulk_load(Warp& warp, const Instruction& instruction, Lanes active) {
   const Slot* op = instruction.operands;
+  if (kMulticast) require_clusters(warp, instruction, active);
   for_lanes(active, [&](int lane) {
     Copy copy{.route = Route::load};
     copy.bytes = bulk_bytes(warp, instruction, op[4], lane);
@@ -111,6 +105,7 @@ const Reduction* reduction_of(const Instruction& instruction) {
 
 /// [to], [from], bytes, [mbarrier]: within the block's shared memory.
 Flow bulk_move(Warp& warp, const Instruction& instruction, Lanes active) {
+  require_clusters(warp, instruction, active);
   const Slot* op = instruction.operands;
   for_lanes(active, [&](int lane) {
     Copy copy{.route = Route::move, .reduction = reduction_of(instruction)};
@@ -150,6 +145,7 @@ Flow bulk_prefetch(Warp& warp, const Instruction& instruction, Lanes active) {
 
 /// st.async and red.async [to], value or values, [mbarrier]: Access says how many of how many bytes.
 Flow store_value(Warp& warp, const Instruction& instruction, Lanes active) {
+  require_clusters(warp, instruction, active);
   const Slot* op = instruction.operands;
   const Access& access = instruction.row->access;
   for_lanes(active, [&](int lane) {

@@ -331,6 +331,18 @@ void add_bitwise_counts(InstructionTable& table, const std::string& type) {
   table.add("bfi." + type, "d s s s s", Class::integer, lanewise<bfi<T>>);
 }
 
+/// PTX ISA, "Video Instructions": of four bytes the absolute differences; or their sum, added to c.
+template <bool kSum>
+std::uint32_t byte_differences(std::uint32_t a, std::uint32_t b, std::uint32_t c) {
+  std::uint32_t result = kSum ? c : 0;
+  for (unsigned at = 0; at < 32; at += 8) {
+    const std::uint32_t x = a >> at & 0xffU;
+    const std::uint32_t y = b >> at & 0xffU;
+    result += (x > y ? x - y : y - x) << (kSum ? 0 : at);
+  }
+  return result;
+}
+
 }  // namespace
 
 void add_integer_rows(InstructionTable& table) {
@@ -353,6 +365,11 @@ void add_integer_rows(InstructionTable& table) {
   table.add("fns.b32", "d s s s", Class::integer, lanewise<find_nth_set>);
   table.add("min.relu.s32", "d s s", Class::integer, lanewise<relu<std::int32_t, minimum<std::int32_t>>>);
   table.add("max.relu.s32", "d s s", Class::integer, lanewise<relu<std::int32_t, maximum<std::int32_t>>>);
+  {
+    const InstructionTable::Section computed(table, Target::any, Proof::independent);
+    table.add("vabsdiff4.u32.u32.u32", "d s s s", Class::integer, lanewise<byte_differences<false>>);
+    table.add("vabsdiff4.u32.u32.u32.add", "d s s s", Class::integer, lanewise<byte_differences<true>>);
+  }
   add_pairs<std::uint16_t>(table, "u16x2");
   add_pairs<std::int16_t>(table, "s16x2");
   add_dot_products<std::uint8_t, std::uint8_t, std::uint32_t>(table, ".u32.u32");

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "emulator/block.hpp"
+#include "emulator/cluster.hpp"
 #include "emulator/lanewise.hpp"
 #include "emulator/mbarrier_operand.hpp"
 
@@ -83,17 +84,14 @@ Flow tensor_load(Warp& warp, const Instruction& instruction, Lanes active) {
   if ((instruction.row->form & kGather) != 0 && warp.block.grid.options.card.major == 9) {
     warp.fail(Fault::Kind::unsupported, instruction, active, "only cards of compute capability 12.x gather rows");
   }
+  if (kMulticast) require_clusters(warp, instruction, active);
   const Slot* op = instruction.operands;
   const Slot* after = op + 4 + coordinates(instruction);
   for_lanes(active, [&](int lane) {
     const Boxes boxes = boxes_of(warp, instruction, op + 2, lane);
     Copy copy{.route = Copy::Route::load, .shared = shared_of(warp, instruction, boxes, op, lane)};
     copy.mbarrier = mbarrier_at(warp, instruction, after[0], after[1], lane, Space::shared).address;
-    const auto mask = kMulticast ? static_cast<std::uint16_t>(warp.in(after[2])[lane]) : std::uint16_t{1};
-    if (mask != 1) {
-      warp.fail(Fault::Kind::invalid, instruction, Lanes{1} << lane,
-                fmt::format("multicast to blocks {:#x} of a cluster of one block: only the mask 1 is legal", mask));
-    }
+    if (kMulticast) check_multicast(warp, instruction, after[2], lane);
     issue(warp, instruction, lane, std::move(copy), boxes);
   });
   return Flow::next;

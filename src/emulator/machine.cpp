@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "emulator/card_observer.hpp"
 #include "emulator/grid_run.hpp"
@@ -185,7 +186,12 @@ void Machine::check(const Kernel& kernel, const Launch& launch) const {
     refuse(kernel, fmt::format("{} bytes of parameters are given and {} are taken", launch.parameters.size(),
                                kernel.parameter_bytes));
   }
-  if (blocks_per_sm(kernel, launch) != 0) return;
+  if (const int fit = blocks_per_sm(kernel, launch); fit != 0) {
+    const std::uint64_t resident = static_cast<std::uint64_t>(fit) * static_cast<std::uint64_t>(options_.card.sms);
+    if (!launch.cooperative || launch.grid.count() <= resident) return;
+    refuse(kernel, fmt::format("{} blocks are launched to cooperate, and {} holds {} of them at once",
+                               launch.grid.count(), options_.card.name, resident));
+  }
   Kernel unlimited = kernel;
   unlimited.registers = 0;
   if (blocks_per_sm(unlimited, launch) != 0) {
@@ -205,14 +211,35 @@ std::uint64_t Machine::enqueue(const Kernel& kernel, const Launch& launch, const
   auto flight = std::make_unique<Flight>(kernel, options_, memory_, launch, launches_++, *flights_);
   flight->order = order;
   flight->per_sm = blocks_per_sm(kernel, launch);
+  flight->grid.launch.in_clusters = launch.in_clusters || kernel.cluster.count() != 0;
+  if (launch.cooperative) flight->grid.workspace = make_workspace();
   const std::uint64_t number = flight->grid.number;
   launched_.add(number);
   flights_->add(std::move(flight));
   return number;
 }
 
+/// What CUDA's cooperative groups take for a grid's workspace: its size, and the word at which blocks meet.
+std::uint64_t Machine::make_workspace() {
+  constexpr std::uint32_t kWords[] = {16, 0, 0, 0};
+  const std::uint64_t address = memory_.allocate(sizeof kWords);
+  memory_.write(address, kWords, sizeof kWords);
+  workspaces_.push_back(address);
+  return address;
+}
+
 void Machine::run() {
-  flights_->run();
+  const std::vector<std::uint64_t> workspaces = std::exchange(workspaces_, {});
+  const auto release = [&] {
+    for (const std::uint64_t address : workspaces) memory_.free(address);
+  };
+  try {
+    flights_->run();
+  } catch (...) {
+    release();
+    throw;
+  }
+  release();
 }
 
 std::size_t Machine::pending() const {

@@ -142,6 +142,8 @@ struct Launch {
   Extent grid;
   Extent block;
   std::uint32_t dynamic_shared_bytes = 0;
+  bool in_clusters = false;               ///< of one block; .reqnctapercluster asks for the same
+  bool cooperative = false;               ///< all blocks are resident at once, and may wait for one another
   std::span<const std::byte> parameters;  ///< Kernel::parameter_bytes of them, laid out as Kernel::parameters says
 };
 
@@ -203,6 +205,7 @@ class Machine {
 
  private:
   void check(const Kernel& kernel, const Launch& launch) const;
+  std::uint64_t make_workspace();
 
   Options options_;
   GlobalMemory memory_;
@@ -210,6 +213,7 @@ class Machine {
   std::uint64_t launches_ = 0;
   std::uint64_t next_code_;  // the address of the next module's first function
   GridSet launched_;
+  std::vector<std::uint64_t> workspaces_;   // of cooperative grids that have not run
   std::unique_ptr<CardObserver> observer_;  // when a check is on
   std::unique_ptr<Flights> flights_;        // ends before what it observes
 };

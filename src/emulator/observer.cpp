@@ -31,12 +31,33 @@ void Observer::end(Warp& warp, const Instruction& instruction, Lanes active) {
   if (traffic_ != nullptr) traffic_->end(instruction, traits(instruction), active);
 }
 
-void Observer::given(Warp& warp, const std::vector<Slot>& registers, const std::vector<Slot>& predicates, Lanes lanes) {
-  if (defined_ != nullptr) defined_->given(warp, registers, predicates, lanes);
+void Observer::called(Warp& warp, const Passage& passage, const FunctionCode& function, std::uint32_t frame,
+                      Lanes lanes) {
+  if (defined_ != nullptr) defined_->called(warp, passage, function, frame, lanes);
 }
 
-void Observer::given_local(Warp& warp, Lanes lanes, std::uint32_t address, std::uint32_t bytes) {
-  if (defined_ != nullptr) defined_->given_local(warp, lanes, address, bytes);
+void Observer::returned(Warp& warp, const Passage& passage, const FunctionCode& function, std::uint32_t frame,
+                        Lanes lanes) {
+  if (defined_ != nullptr) defined_->returned(warp, passage, function, frame, lanes);
+}
+
+void Observer::exchanged(Warp& warp, const Instruction& instruction, Lanes lanes, const std::vector<MovedSlot>& given,
+                         const std::vector<MovedSlot>& taken) {
+  if (defined_ == nullptr) return;
+  const Traits of_rows = traits_of(instruction);
+  defined_->move(warp, given);
+  defined_->begin(warp, instruction, of_rows, lanes, lanes);
+  defined_->end(warp, instruction, of_rows, lanes);
+  defined_->move(warp, taken);
+}
+
+void Observer::local_grows(std::uint32_t from_bytes, std::uint32_t to_bytes) {
+  if (defined_ != nullptr) defined_->local_grows(from_bytes, to_bytes);
+}
+
+void Observer::printed(Warp& warp, const Instruction& instruction, int lane, std::uint64_t address,
+                       std::uint32_t bytes) {
+  if (defined_ != nullptr) defined_->printed(warp, instruction, lane, address, bytes);
 }
 
 void Observer::touch(Warp& warp, const Instruction& instruction, ptx::Space space, std::uint64_t address,
@@ -64,6 +85,18 @@ void Observer::barrier_released(Warp& warp, Lanes lanes, std::uint32_t id) {
 
 void Observer::barrier_completed(std::uint32_t id) {
   if (races_ != nullptr) races_->barrier_completed(id);
+}
+
+void Observer::cluster_arrived(Warp& warp, Lanes lanes, bool releases) {
+  if (races_ != nullptr && releases) races_->cluster_arrived(warp, lanes);
+}
+
+void Observer::cluster_completed() {
+  if (races_ != nullptr) races_->cluster_completed();
+}
+
+void Observer::cluster_passed(Warp& warp, Lanes lanes) {
+  if (races_ != nullptr) races_->cluster_passed(warp, lanes);
 }
 
 void Observer::mbarrier_initialised(Warp& warp, int lane, const Mbarrier& barrier) {

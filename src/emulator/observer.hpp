@@ -14,6 +14,8 @@ class GridObserver;
 class RaceObserver;
 class TrafficObserver;
 class Warp;
+struct Argument;
+struct FunctionCode;
 struct Mbarrier;
 struct Traits;
 
@@ -39,6 +41,22 @@ struct Location {
   std::uint64_t address = 0;
 };
 
+/// What a call or a return passes: one of `from` to one of `to`, each in registers or in a frame that begins at `base`.
+struct Passage {
+  const std::vector<Argument>& from;
+  std::uint32_t from_base;
+  const std::vector<Argument>& to;
+  std::uint32_t to_base;
+};
+
+/// The value of a register or a predicate that some lanes of a warp move to another.
+struct MovedSlot {
+  Slot from;
+  Slot to;
+  bool is_predicate;
+  Lanes lanes;
+};
+
 /// Names an asynchronous operation from its issue to its end.
 using Ticket = std::uint32_t;
 
@@ -61,9 +79,17 @@ class Observer {
   void end(Warp& warp, const Instruction& instruction, Lanes active);
   void touch(Warp& warp, const Instruction& instruction, ptx::Space space, std::uint64_t address, std::uint32_t bytes,
              int lane, Purpose purpose);
-  /// Registers, predicates or local memory (from an address of the thread's) get values by a call or a return.
-  void given(Warp& warp, const std::vector<Slot>& registers, const std::vector<Slot>& predicates, Lanes lanes);
-  void given_local(Warp& warp, Lanes lanes, std::uint32_t address, std::uint32_t bytes);
+  /// A call or a return is about to pass values; the callee has this frame of the warp. See Warp::enter and leave.
+  void called(Warp& warp, const Passage& passage, const FunctionCode& function, std::uint32_t frame, Lanes lanes);
+  void returned(Warp& warp, const Passage& passage, const FunctionCode& function, std::uint32_t frame, Lanes lanes);
+  /// An instruction has run for lanes that came to it from different places: on rows of its own, to which their
+  /// operands were moved and from which they take their results. See Warp::exchange.
+  void exchanged(Warp& warp, const Instruction& instruction, Lanes lanes, const std::vector<MovedSlot>& given,
+                 const std::vector<MovedSlot>& taken);
+  /// The local memory of all threads is about to move, from so many bytes a thread to more.
+  void local_grows(std::uint32_t from_bytes, std::uint32_t to_bytes);
+  /// printf shows bytes of the thread's local memory.
+  void printed(Warp& warp, const Instruction& instruction, int lane, std::uint64_t address, std::uint32_t bytes);
 
   // What orders threads.
   /// bar.warp.sync: these lanes have met.
@@ -72,6 +98,10 @@ class Observer {
   void barrier_arrived(Warp& warp, Lanes lanes, std::uint32_t id);
   void barrier_released(Warp& warp, Lanes lanes, std::uint32_t id);
   void barrier_completed(std::uint32_t id);
+  /// barrier.cluster: lanes arrive, releasing or not; all have arrived; lanes that waited go on.
+  void cluster_arrived(Warp& warp, Lanes lanes, bool releases);
+  void cluster_completed();
+  void cluster_passed(Warp& warp, Lanes lanes);
   void mbarrier_initialised(Warp& warp, int lane, const Mbarrier& barrier);
   void mbarrier_removed(Warp& warp, int lane, const Mbarrier& barrier);
   /// Before an arrival is counted.

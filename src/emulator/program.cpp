@@ -15,9 +15,15 @@ using ptx::Operand;
 using ptx::Space;
 using ptx::SyntaxError;
 
-/// What a thread has for frames when functions call themselves: no sum says how much they need.
-constexpr std::uint32_t kRecursionBytes = 16384;
+/// What a thread has for frames when functions call themselves (no sum says how much they need): at first, and at
+/// most (CUDA C++ Programming Guide, "Technical Specifications per Compute Capability": local memory per thread).
+constexpr std::uint32_t kRecursionBytes = 1024;
+constexpr std::uint32_t kMostLocalBytes = 512 * 1024;
 constexpr std::size_t kMaxCallDepth = 1000;
+
+/// Where CUDA's cooperative groups find shared memory of their own, and how much they may expect.
+constexpr std::string_view kReservedShared = "%reserved_smem_offset_1";
+constexpr std::uint64_t kReservedSharedBytes = 288;
 
 using Names = std::unordered_set<std::string_view>;
 
@@ -80,6 +86,7 @@ class KernelBuilder {
   };
   static constexpr std::uint32_t kUnknown = ~std::uint32_t{0};
   std::vector<Node> nodes_;
+  std::uint32_t reserved_shared_bytes_ = 0;  // of Program::static_shared_bytes: none of the kernel's
 };
 
 std::size_t KernelBuilder::add_function(std::string_view name) {
@@ -165,7 +172,14 @@ void KernelBuilder::place_shared_variables() {
     end += variable.bytes;
     if (end > kMaxWindow) throw SyntaxError(variable.position, "too much shared memory is declared");
   }
+  const std::uint64_t of_kernel = align_up(end, dynamic_alignment);
+  if (names.contains(kReservedShared)) {
+    // On a card it is part of what the system keeps for itself of each block's shared memory.
+    parts_.shared_variables.emplace(kReservedShared, kSharedBase + align_up(end, 16));
+    end = align_up(end, 16) + kReservedSharedBytes;
+  }
   end = align_up(end, dynamic_alignment);
+  reserved_shared_bytes_ = static_cast<std::uint32_t>(end - of_kernel);
   for (const ptx::Variable* variable : dynamic) parts_.shared_variables.emplace(variable->name, kSharedBase + end);
   program_.static_shared_bytes = static_cast<std::uint32_t>(end);
 }
@@ -190,11 +204,12 @@ std::uint32_t KernelBuilder::deepest(std::size_t function, std::size_t depth) {
 }
 
 void KernelBuilder::set_local_bytes() {
-  program_.local_bytes = deepest(0, 0);
+  program_.local_bytes = program_.most_local_bytes = deepest(0, 0);
   // Only the function that closed a circle of calls was marked: all others may lie on it.
   const auto marked = [](const FunctionCode& function) { return function.recursive; };
   if (!std::any_of(program_.functions.begin(), program_.functions.end(), marked)) return;
   for (FunctionCode& function : program_.functions) function.recursive = true;
+  program_.most_local_bytes = std::max(program_.local_bytes, kMostLocalBytes);
 }
 
 Kernel KernelBuilder::build() {
@@ -217,7 +232,7 @@ Kernel KernelBuilder::build() {
     program_.code[i].operands = program_.operands.data() + parts_.first_operand[i];
   }
   set_local_bytes();
-  kernel.static_shared_bytes = program_.static_shared_bytes;
+  kernel.static_shared_bytes = program_.static_shared_bytes - reserved_shared_bytes_;
   kernel.local_bytes = program_.functions[0].frame_bytes;
   const auto& required = entry_.required_extent;
   const auto& most = entry_.max_extent;

@@ -88,7 +88,10 @@ struct Program {
   std::uint32_t registers = 1 + kExchangeRows;
   std::uint32_t predicates = 2 + kExchangePredicates;
   std::uint32_t static_shared_bytes = 0;
-  std::uint32_t local_bytes = 0;  ///< of a thread: all frames that can be on top of one another
+  /// Of a thread: all frames that can be on top of one another; where functions call themselves it is what a thread
+  /// starts with, and up to `most_local_bytes` come to it.
+  std::uint32_t local_bytes = 0;
+  std::uint32_t most_local_bytes = 0;
   /// The first instruction that the table does not have, when there is one: the kernel cannot be launched.
   std::string unsupported;
   std::string unsupported_why;

@@ -22,6 +22,11 @@ std::string describe_access(const Record& record) {
   return text;
 }
 
+/// By a thread, and not as part of an atomic.
+bool is_plain_write(const Record& record) {
+  return record.writes() && (record.flags & Record::kReads) == 0 && !record.is_operation();
+}
+
 std::string_view name_of_space(ptx::Space space) {
   return space == ptx::Space::shared ? "shared" : "global";
 }
@@ -35,7 +40,8 @@ RaceObserver::RaceObserver(Block& block)
       next_agent_((block.thread_count() + kWarpLanes - 1) / kWarpLanes * kWarpLanes),
       warps_(next_agent_ / kWarpLanes),
       shared_((block.shared_end() - kSharedBase + Cell::kBytes - 1) / Cell::kBytes),
-      barriers_(Block::kBarriers, Gathering(key_)) {}
+      barriers_(Block::kBarriers, Gathering(key_)),
+      cluster_(key_) {}
 
 Agent RaceObserver::thread_of(const Warp& warp, int lane) {
   return static_cast<Agent>(warp.index * kWarpLanes + lane);
@@ -110,7 +116,13 @@ void RaceObserver::add(Location at, std::uint32_t bytes, Access16& access) {
     cell.add(
         access, [&](std::uint32_t grid) { return grid_.standing(grid); },
         [&](const Record& earlier, Conflict conflict) {
-          const int first = std::countr_zero(static_cast<std::uint16_t>(earlier.bytes & mask));
+          const auto both = static_cast<std::uint16_t>(earlier.bytes & mask);
+          if (conflict == Conflict::race && is_plain_write(earlier) && is_plain_write(access.record)) {
+            const Location here{at.space, address};
+            second_writes_.push_back({earlier, access, here, both, bytes_of(here, both)});
+            return;
+          }
+          const int first = std::countr_zero(both);
           report(earlier, access, conflict, Location{at.space, address + static_cast<std::uint64_t>(first)});
         });
   });
@@ -194,7 +206,27 @@ void RaceObserver::report(const Record& earlier, const Access16& access, Conflic
                fmt::format("it {} {} memory at {:#x}, {}", where.access, name_of_space(at.space), at.address, what));
 }
 
+std::array<std::byte, Cell::kBytes> RaceObserver::bytes_of(Location cell, std::uint16_t which) const {
+  std::array<std::byte, Cell::kBytes> bytes{};
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const std::uint64_t address = cell.address + i;
+    if ((which >> i & 1U) == 0) continue;
+    if (cell.space == ptx::Space::shared) {
+      bytes[i] = *block_.shared(static_cast<std::uint32_t>(address));
+    } else if (const GlobalMemory::Allocation* found = block_.grid.memory.find(address, 1)) {
+      bytes[i] = *found->at(address);
+    }
+  }
+  return bytes;
+}
+
 void RaceObserver::end(Warp& warp, const Instruction& instruction, const Traits& traits, Lanes active) {
+  for (const SecondWrite& write : second_writes_) {
+    if (bytes_of(write.cell, write.bytes) == write.before) continue;
+    const auto first = static_cast<std::uint64_t>(std::countr_zero(write.bytes));
+    report(write.earlier, write.access, Conflict::race, {write.cell.space, write.cell.address + first});
+  }
+  second_writes_.clear();
   for (const auto& [at, lane] : to_acquire_) acquire(warp, lane, at, traits);
   to_acquire_.clear();
   if (traits.fence != Fence::none && active != 0) fence(warp, instruction, traits, active);

@@ -32,6 +32,9 @@ class RaceObserver {
   void barrier_arrived(const Warp& warp, Lanes lanes, std::uint32_t id);
   void barrier_released(const Warp& warp, Lanes lanes, std::uint32_t id);
   void barrier_completed(std::uint32_t id);
+  void cluster_arrived(const Warp& warp, Lanes lanes);
+  void cluster_completed();
+  void cluster_passed(const Warp& warp, Lanes lanes);
   void mbarrier_initialised(Warp& warp, int lane, const Mbarrier& barrier);
   void mbarrier_removed(const Mbarrier& barrier);
   void mbarrier_arrived(Warp& warp, int lane, const Mbarrier& barrier, bool releases);
@@ -96,6 +99,16 @@ class RaceObserver {
     Moment moment;
   };
 
+  /// Two writes that nothing orders, of which the later one is about to happen. If it changes nothing they are no race:
+  /// whichever comes last, memory holds the same (lanes that all set one flag).
+  struct SecondWrite {
+    Record earlier;
+    Access16 access;
+    Location cell;
+    std::uint16_t bytes = 0;  ///< of the cell, that both write
+    std::array<std::byte, Cell::kBytes> before{};
+  };
+
   static Agent thread_of(const Warp& warp, int lane);
   WarpState& state_of(const Warp& warp);
   Moment moment_of(const Warp& warp, int lane);
@@ -116,6 +129,7 @@ class RaceObserver {
   void check_mbarrier_bytes(const Warp& warp, int lane, std::uint32_t address, std::uint32_t bytes,
                             const Instruction& instruction);
   void report(const Record& earlier, const Access16& access, Conflict conflict, Location at);
+  std::array<std::byte, Cell::kBytes> bytes_of(Location cell, std::uint16_t which) const;
 
   // race_order.cpp
   void fence(const Warp& warp, const Instruction& instruction, const Traits& traits, Lanes active);
@@ -133,6 +147,8 @@ class RaceObserver {
   std::vector<WarpState> warps_;
   std::vector<Cell> shared_;
   std::vector<Gathering> barriers_;
+  Gathering cluster_;  // barrier.cluster: of those that arrive, and what those learn that wait
+  KnowledgeRef cluster_knowledge_ = no_knowledge();
   std::vector<BarrierState> mbarriers_;
   std::unordered_map<std::uint32_t, std::pair<Agent, Epoch>> former_mbarriers_;
   std::unordered_map<std::uint64_t, KnowledgeRef> released_;  // by location: to threads of this block
@@ -140,6 +156,7 @@ class RaceObserver {
   std::unordered_map<std::uint64_t, Groups> groups_;
   std::unordered_map<Agent, Record> last_in_shared_;                     // by the operations that an agent stands for
   std::unordered_map<std::uint64_t, std::vector<MapFence>> map_fences_;  // by address / kMapAlignment
+  std::vector<SecondWrite> second_writes_;                               // of the instruction that runs
   std::vector<std::pair<Location, int>> to_acquire_;  // of the instruction that runs, with their lanes
 };
 

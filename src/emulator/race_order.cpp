@@ -45,6 +45,21 @@ void RaceObserver::barrier_completed(std::uint32_t id) {
   barriers_[id] = Gathering(key_);
 }
 
+void RaceObserver::cluster_arrived(const Warp& warp, Lanes lanes) {
+  for_lanes(lanes, [&](int lane) { cluster_.add(moment_of(warp, lane), joiner_); });
+  ++state_of(warp).now;
+}
+
+/// The next phase can only end when all have waited for this one.
+void RaceObserver::cluster_completed() {
+  cluster_knowledge_ = cluster_.knowledge();
+  cluster_ = Gathering(key_);
+}
+
+void RaceObserver::cluster_passed(const Warp& warp, Lanes lanes) {
+  for_lanes(lanes, [&](int lane) { know(warp, lane, cluster_knowledge_); });
+}
+
 RaceObserver::BarrierState* RaceObserver::find_barrier(std::uint32_t address) {
   const auto at = std::find_if(mbarriers_.begin(), mbarriers_.end(),
                                [&](const BarrierState& barrier) { return barrier.address == address; });

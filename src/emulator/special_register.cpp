@@ -31,6 +31,9 @@ constexpr std::pair<std::string_view, Special> kSpecials[] = {
     {"%lanemask_gt", Special::lanemask_gt},
     {"%dynamic_smem_size", Special::dynamic_smem_size},
     {"%total_smem_size", Special::total_smem_size},
+    // The ISA leaves their meaning to the driver. CUDA's cooperative groups find the grid's workspace by these two.
+    {"%envreg1", Special::workspace_high},
+    {"%envreg2", Special::workspace_low},
     // A cluster is one block.
     {"%clusterid.x", Special::ctaid_x},
     {"%clusterid.y", Special::ctaid_y},
@@ -54,7 +57,7 @@ std::optional<Special> find_special(std::string_view name) {
   for (const auto& [spelled, special] : kSpecials) {
     if (spelled == name) return special;
   }
-  return std::nullopt;
+  return name.starts_with("%envreg") ? std::optional(Special::zero) : std::nullopt;
 }
 
 }  // namespace moesaic::emulator

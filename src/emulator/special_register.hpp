@@ -33,6 +33,8 @@ enum class Special : std::uint8_t {
   lanemask_gt,
   dynamic_smem_size,
   total_smem_size,
+  workspace_low,  ///< of the address of a cooperative grid's workspace, else zero
+  workspace_high,
   zero,
   one,
 };

@@ -17,7 +17,7 @@ constexpr std::size_t kNone = ~std::size_t{0};
 bool can_merge(const Fragment& a, const Fragment& b) {
   const auto open = [](const Fragment& f) {
     return (f.wait == Wait::nothing && !f.released) || f.wait == Wait::lanes || f.wait == Wait::phase ||
-           f.wait == Wait::copies;
+           f.wait == Wait::copies || f.wait == Wait::cluster;
   };
   const auto apart = [](const Fragment& f) { return f.apart == f.pc + 1 || f.finished; };
   return a.pc == b.pc && a.frame == b.frame && open(a) && open(b) && !apart(a) && !apart(b);
@@ -361,7 +361,7 @@ std::byte* Warp::window(const Instruction& instruction, ptx::Space space, std::u
                         int lane) {
   const Grid& grid = block.grid;
   std::uint64_t begin = 0;
-  std::uint64_t end = grid.program.local_bytes;
+  std::uint64_t end = block.local_bytes();
   std::string_view name = "local";
   if (space == ptx::Space::shared) {
     offset &= 0xffffffffU;

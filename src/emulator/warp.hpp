@@ -22,6 +22,7 @@ enum class Wait : std::uint8_t {
   registers,  ///< setmaxnreg.inc: for Fragment::waits_on registers of the block's pool
   grids,      ///< griddepcontrol.wait: for other grids to end
   copies,     ///< for asynchronous operations that its lanes have issued
+  cluster,    ///< at barrier.cluster
   phase,      ///< for the phase of parity Fragment::parity of the mbarrier at Fragment::waits_on
 };
 
@@ -130,6 +131,7 @@ class Warp {
   void jump(int lane, std::uint32_t pc) { destination_[static_cast<std::size_t>(lane)] = {pc, current_->frame}; }
   /// Memory of the current function's frame.
   std::byte* frame_memory(std::uint32_t offset, int lane);
+  std::uint32_t frame_base() const { return calls_[current_->frame].base; }
 
   /// The instruction that runs.
   const Instruction& current() const { return code_[current_->pc]; }

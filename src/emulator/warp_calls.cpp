@@ -36,12 +36,6 @@ void Warp::pass(const Argument& from, std::uint32_t from_base, const Argument& t
       out(to.slot)[lane] = in(from.slot)[lane];
     }
   });
-  if (observer_ == nullptr) return;
-  if (to.slot == kNoSlot) {
-    observer_->given_local(*this, lanes, to_base + to.offset, bytes);
-  } else {
-    observer_->given(*this, {to.slot}, {}, lanes);
-  }
 }
 
 /// Saves the registers of a function for the lanes that call it, or gives them back as they were.
@@ -68,7 +62,6 @@ void Warp::restore_registers(const CallFrame& frame, Lanes lanes) {
   for (std::size_t i = 0; i < function.predicates.size(); ++i) {
     set_predicate(function.predicates[i], lanes, frame.saved_predicates[i]);
   }
-  if (observer_ != nullptr) observer_->given(*this, function.registers, function.predicates, lanes);
 }
 
 void Warp::enter(const Instruction& instruction, const CallSite& site, std::uint32_t callee, Lanes lanes) {
@@ -77,12 +70,19 @@ void Warp::enter(const Instruction& instruction, const CallSite& site, std::uint
   const std::uint32_t caller = current_->frame;
   const std::uint32_t caller_base = calls_[caller].base;
   const std::uint32_t base = caller_base + program.functions[calls_[caller].function].frame_bytes;
-  if (base + function.frame_bytes > program.local_bytes) {
+  const std::uint32_t end = base + function.frame_bytes;
+  if (end > program.most_local_bytes) {
     fail(Fault::Kind::out_of_bounds, instruction, lanes,
          fmt::format("the stack overflows: the frames of {} calls take {} bytes of the {} that a thread has",
-                     calls_[caller].depth + 1, base + function.frame_bytes, program.local_bytes));
+                     calls_[caller].depth + 1, end, program.most_local_bytes));
+  }
+  if (end > block.local_bytes()) {
+    block.grow_local(std::min(std::max(end, 2 * block.local_bytes()), program.most_local_bytes));
   }
   const std::uint32_t frame = calls_.enter(caller, current_->pc, callee, base, lanes);
+  if (observer_ != nullptr) {
+    observer_->called(*this, {site.arguments, caller_base, function.parameters, base}, function, frame, lanes);
+  }
   // What is passed in registers is read before the callee's are saved and written: they may be the same.
   std::vector<Values> values(site.arguments.size());
   for (std::size_t i = 0; i < site.arguments.size(); ++i) {
@@ -101,7 +101,6 @@ void Warp::enter(const Instruction& instruction, const CallSite& site, std::uint
   for (const auto& [slot, offset] : function.frame_slots) {
     std::uint64_t* row = out(slot);
     for_lanes(lanes, [row, address = base + offset](int lane) { row[lane] = address; });
-    if (observer_ != nullptr) observer_->given(*this, {slot}, {}, lanes);
   }
   for_lanes(lanes, [&](int lane) { destination_[static_cast<std::size_t>(lane)] = {function.entry, frame}; });
 }
@@ -113,6 +112,10 @@ bool Warp::leave(Lanes lanes) {
   CallFrame& frame = calls_[number];
   const FunctionCode& function = program.functions[frame.function];
   const CallSite& site = program.calls[program.code[frame.site].target];
+  const std::uint32_t caller_base = calls_[frame.parent].base;
+  if (observer_ != nullptr) {
+    observer_->returned(*this, {function.results, frame.base, site.results, caller_base}, function, number, lanes);
+  }
   const std::size_t count = std::min(site.results.size(), function.results.size());
   std::vector<Values> values(count);
   for (std::size_t i = 0; i < count; ++i) {
@@ -125,7 +128,7 @@ bool Warp::leave(Lanes lanes) {
       std::copy(values[i].begin(), values[i].end(), out(Program::kExchange));
       from.slot = Program::kExchange;
     }
-    pass(from, frame.base, site.results[i], calls_[frame.parent].base, lanes);
+    pass(from, frame.base, site.results[i], caller_base, lanes);
   }
   for_lanes(lanes, [&](int lane) { destination_[static_cast<std::size_t>(lane)] = {frame.site + 1, frame.parent}; });
   calls_.leave(number, lanes);

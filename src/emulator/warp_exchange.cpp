@@ -67,10 +67,12 @@ void Warp::run_together(const Instruction& instruction, const std::vector<Fragme
     if (is_predicate(i)) predicate_row += 2;
   }
   const auto lanes_of = [&](const Fragment* fragment) { return fragment == current_ ? active : fragment->lanes; };
+  std::vector<MovedSlot> given;
   for (Fragment* fragment : group) {
     const Instruction& own = code_[fragment->pc];
     for (std::size_t i = 0; i < exchange.roles.size(); ++i) {
       if (exchange.slots[i] == kNoSlot) continue;
+      given.push_back({own.operands[i], exchange.slots[i], is_predicate(i), lanes_of(fragment)});
       if (exchange.roles[i] == Role::predicate_source) {
         set_predicate(exchange.slots[i], lanes_of(fragment), predicate(own.operands[i]));
       } else if (exchange.roles[i] == Role::source) {
@@ -84,24 +86,24 @@ void Warp::run_together(const Instruction& instruction, const std::vector<Fragme
   together.operands = exchange.slots.data();
   together.guard = kNoSlot;
   instruction.run(*this, together, all);
+  std::vector<MovedSlot> taken;
   for (Fragment* fragment : group) {
     const Instruction& own = code_[fragment->pc];
-    std::vector<Slot> registers;
-    std::vector<Slot> predicates;
     for (std::size_t i = 0; i < exchange.roles.size(); ++i) {
       if (exchange.slots[i] == kNoSlot) continue;
       if (exchange.roles[i] == Role::predicate_result) {
         set_predicate(own.operands[i], lanes_of(fragment), predicate(exchange.slots[i]));
-        predicates.push_back(own.operands[i]);
       } else if (exchange.roles[i] == Role::result) {
         const std::uint64_t* from = in(exchange.slots[i]);
         for_lanes(lanes_of(fragment), [&](int lane) { out(own.operands[i])[lane] = from[lane]; });
-        registers.push_back(own.operands[i]);
+      } else {
+        continue;
       }
+      taken.push_back({exchange.slots[i], own.operands[i], is_predicate(i), lanes_of(fragment)});
     }
-    if (observer_ != nullptr) observer_->given(*this, registers, predicates, lanes_of(fragment));
     fragment->finished = true;
   }
+  if (observer_ != nullptr) observer_->exchanged(*this, together, all, given, taken);
 }
 
 }  // namespace moesaic::emulator

@@ -26,6 +26,9 @@ class Engine {
   /// The GEMM variants that have run so far, by name; empty on the cpu.
   virtual std::vector<std::string> kernels() const { return {}; }
 
+  /// Why the last run took its variants, a sentence for each GEMM; empty on the cpu.
+  virtual std::vector<std::string> choices() const { return {}; }
+
   /// Runs the layer on `tokens` ([count, hidden] bf16; count may be 0).
   /// Throws Error when tokens.hidden is not the layer's, when a value is NaN or infinite, or when the place fails.
   virtual Trace run(const Tokens& tokens, Keep keep) = 0;

@@ -2,7 +2,6 @@
 
 #include "engine/kernel_set.hpp"
 #include "engine/router.hpp"
-#include "engine/selection.hpp"
 #include "spec/error.hpp"
 
 namespace moesaic::engine {
@@ -17,23 +16,27 @@ struct Matrices {
         codes(gpu.upload<std::uint8_t>(experts.codes)),
         scales(gpu.upload<float>(experts.scales)),
         source(has_static_scale(experts.scheme.inputs) ? ScaleSource::checkpoint : ScaleSource::dynamic),
-        input_scales(experts.input_scales) {}
+        input_scales(gpu.upload<float>(experts.input_scales)) {}
 
-  /// [R]: static scales for the rows of each expert; a buffer to be written when they are dynamic.
-  Buffer row_scales(const device::Gpu& gpu, const Routing& routing) const {
-    if (source == ScaleSource::dynamic) return gpu.allocate(routing.row.size() * sizeof(float));
+  bool is_static() const { return source == ScaleSource::checkpoint; }
+  /// What a kernel takes as scales: those of the experts, or these of the rows, to be written.
+  const Buffer& scales_of(const Buffer& rows) const { return is_static() ? input_scales : rows; }
+  /// [R]: the scales of the rows, when they have been found or are those of the experts.
+  std::vector<float> download_scales(const device::Gpu& gpu, const Buffer& of_rows, const Routing& routing) const {
+    if (!is_static()) return gpu.download<float>(of_rows, routing.row.size());
+    const auto of_experts = gpu.download<float>(input_scales, static_cast<std::size_t>(problem.experts));
     std::vector<float> of_row;
-    for (std::size_t e = 0; e < input_scales.size(); ++e) {
-      of_row.insert(of_row.end(), static_cast<std::size_t>(routing.first[e + 1] - routing.first[e]), input_scales[e]);
+    for (std::size_t e = 0; e < of_experts.size(); ++e) {
+      of_row.insert(of_row.end(), static_cast<std::size_t>(routing.first[e + 1] - routing.first[e]), of_experts[e]);
     }
-    return gpu.upload<float>(of_row);
+    return of_row;
   }
 
   Problem problem;
   Buffer codes;
   Buffer scales;
   ScaleSource source;
-  std::vector<float> input_scales;  ///< [E], static ones, on the host
+  Buffer input_scales;  ///< [E], static ones
 };
 
 /// The values between the kernels of one run.
@@ -43,23 +46,26 @@ struct Workspace {
         gate_up(gpu.allocate(rows * 2 * width(shape) * sizeof(float))),
         h(gpu.allocate(keep_h ? rows * width(shape) * sizeof(std::uint16_t) : 0)),
         h_codes(gpu.allocate(rows * width(shape))),
+        x_scales(gpu.allocate(rows * sizeof(float))),
+        h_scales(gpu.allocate(rows * sizeof(float))),
         down(gpu.allocate(rows * hidden(shape) * sizeof(float))),
         output(gpu.allocate(tokens * hidden(shape) * sizeof(float))) {}
 
   static std::size_t hidden(const Shape& shape) { return static_cast<std::size_t>(shape.hidden); }
   static std::size_t width(const Shape& shape) { return static_cast<std::size_t>(shape.width); }
 
-  Buffer x_codes, gate_up, h, h_codes, down, output;
+  Buffer x_codes, gate_up, h, h_codes, x_scales, h_scales, down, output;
 };
 
 class GpuEngine : public Engine {
  public:
-  GpuEngine(const Layer& layer, const device::Place& place, GpuOptions options)
+  GpuEngine(const Layer& layer, const device::Place& place, Wishes wishes)
       : layer_(layer),
         place_name_(place.name()),
-        options_(std::move(options)),
+        wishes_(std::move(wishes)),
         gpu_(place),
         kernels_(gpu_),
+        router_(gpu_, layer),
         gate_up_(gpu_, layer.gate_up),
         down_(gpu_, layer.down) {
     // Sizes that no variant takes, and a forced one that is not there, are said now and not in the first run.
@@ -74,73 +80,79 @@ class GpuEngine : public Engine {
     return names;
   }
 
+  std::vector<std::string> choices() const override { return choices_; }
+
   Trace run(const Tokens& tokens, Keep keep) override {
-    Trace trace;
-    trace.routing = route(layer_, tokens);
-    const Routing& routing = trace.routing;
+    choices_.clear();
+    check_tokens(layer_, tokens);
     const Shape& shape = layer_.shape;
-    const int rows = routing.tokens * routing.top_k;
-
+    const auto count = static_cast<std::size_t>(tokens.count);
     const Buffer x = gpu_.upload<std::uint16_t>(tokens.values);
-    const Buffer first = gpu_.upload<std::int32_t>(routing.first);
-    const Buffer row = gpu_.upload<std::int32_t>(routing.row);
-    const Buffer weight = gpu_.upload<float>(routing.weight);
-    const Workspace space(gpu_, shape, static_cast<std::size_t>(rows), static_cast<std::size_t>(tokens.count),
-                          keep == Keep::trace);
-    const RoutedTokens routed{routing.tokens, routing.top_k, shape.hidden, &row, &weight};
+    const CardRouting routing(gpu_, shape, tokens.count);
+    const Workspace space(gpu_, shape, count * static_cast<std::size_t>(shape.top_k), count, keep == Keep::trace);
+    const Buffer& x_scales = gate_up_.scales_of(space.x_scales);
+    const Buffer& h_scales = down_.scales_of(space.h_scales);
 
-    const Buffer x_scales = gate_up_.row_scales(gpu_, routing);
-    const Buffer h_scales = down_.row_scales(gpu_, routing);
-
-    kernels_.quantize(routed, x, space.x_codes, x_scales, gate_up_.source);
-    gemm(gate_up_, tokens.count, rows, first, space.x_codes, x_scales, space.gate_up);
-    kernels_.swiglu(rows, shape.width, space.gate_up, space.h, space.h_codes, h_scales, down_.source);
-    gemm(down_, tokens.count, rows, first, space.h_codes, h_scales, space.down);
-    kernels_.combine(routed, space.down, space.output);
+    // Where tokens go is known on the card alone until the last of these has been launched.
+    kernels_.route(router_, x, routing);
+    kernels_.quantize(routing, shape.hidden, x, space.x_codes, x_scales, gate_up_.source);
+    gemm(gate_up_, routing, space.x_codes, x_scales, space.gate_up);
+    kernels_.swiglu(routing, shape.width, space.gate_up, space.h, space.h_codes, h_scales, down_.source);
+    gemm(down_, routing, space.h_codes, h_scales, space.down);
+    kernels_.combine(routing, shape.hidden, space.down, space.output);
     gpu_.synchronize();
-
-    download(space, static_cast<std::size_t>(rows), static_cast<std::size_t>(tokens.count), keep, trace);
-    if (keep == Keep::trace) {
-      trace.experts.x.scales = gpu_.download<float>(x_scales, static_cast<std::size_t>(rows));
-      trace.experts.h_quantized.scales = gpu_.download<float>(h_scales, static_cast<std::size_t>(rows));
-    }
-    return trace;
+    return download(space, routing, keep);
   }
 
  private:
   Choice choice(const Matrices& experts, int tokens) const {
-    return choose(kernels_.variants(), experts.problem, tokens, layer_.shape.top_k, gpu_.device(), options_.variant);
+    const Work work{.problem = experts.problem, .tokens = tokens, .top_k = layer_.shape.top_k};
+    return choose(kernels_.variants(), work, gpu_.device(), wishes_);
   }
 
-  void gemm(const Matrices& experts, int tokens, int rows, const Buffer& first, const Buffer& x, const Buffer& x_scales,
+  void gemm(const Matrices& experts, const CardRouting& routing, const Buffer& x, const Buffer& x_scales,
             const Buffer& out) {
-    kernels_.gemm(choice(experts, tokens).config, {.problem = experts.problem,
-                                                   .rows = rows,
-                                                   .w = &experts.codes,
-                                                   .w_scales = &experts.scales,
-                                                   .x = &x,
-                                                   .x_scales = &x_scales,
-                                                   .first = &first,
-                                                   .out = &out});
+    const Choice chosen = choice(experts, routing.tokens);
+    choices_.push_back(variant_name(chosen.config) + ": " + chosen.reason);
+    kernels_.gemm(chosen.config, {.problem = experts.problem,
+                                  .rows = routing.tokens * routing.top_k,
+                                  .w = &experts.codes,
+                                  .w_scales = &experts.scales,
+                                  .x = &x,
+                                  .x_scales = &x_scales,
+                                  .first = &routing.first,
+                                  .out = &out,
+                                  .x_scale_per = experts.is_static() ? ScalePer::expert : ScalePer::vector,
+                                  // In front stand quantize or swiglu, which have waited for the router.
+                                  .dependence = Dependence::early});
   }
 
-  void download(const Workspace& space, std::size_t rows, std::size_t tokens, Keep keep, Trace& trace) const {
+  Trace download(const Workspace& space, const CardRouting& routing, Keep keep) const {
     const std::size_t hidden = Workspace::hidden(layer_.shape);
     const std::size_t width = Workspace::width(layer_.shape);
-    trace.output = gpu_.download<float>(space.output, tokens * hidden);
-    if (keep != Keep::trace) return;
+    Trace trace;
+    trace.routing = routing.download(gpu_);
+    trace.output = gpu_.download<float>(space.output, static_cast<std::size_t>(routing.tokens) * hidden);
+    if (keep != Keep::trace) return trace;
+    const std::size_t rows = trace.routing.row.size();
+    trace.logits = routing.download_logits(gpu_);
     trace.experts.x.codes = gpu_.download<std::uint8_t>(space.x_codes, rows * hidden);
+    trace.experts.x.scales = gate_up_.download_scales(gpu_, space.x_scales, trace.routing);
     trace.experts.gate_up = gpu_.download<float>(space.gate_up, rows * 2 * width);
     trace.experts.h = gpu_.download<std::uint16_t>(space.h, rows * width);
     trace.experts.h_quantized.codes = gpu_.download<std::uint8_t>(space.h_codes, rows * width);
+    trace.experts.h_quantized.scales = down_.download_scales(gpu_, space.h_scales, trace.routing);
     trace.experts.down = gpu_.download<float>(space.down, rows * hidden);
+    return trace;
   }
 
   const Layer& layer_;
   std::string place_name_;
-  GpuOptions options_;
+  Wishes wishes_;
+  std::vector<std::string> choices_;
   device::Gpu gpu_;
   KernelSet kernels_;
+  CardRouter router_;
   Matrices gate_up_;
   Matrices down_;
 };
@@ -175,7 +187,7 @@ std::string foreign_part(const Layer& layer) {
   if (layer.activation == Activation::swiglu_clamped) return "the clamped SwiGLU";
   if (layer.norms) return "norms around the experts";
   if (layer.shape.shared_width > 0) return "a shared expert";
-  if (layer.router.scoring != Scoring::softmax) return "a router that is not softmax, then top-k";
+  if (!layer.router.input_scale.empty()) return "a router with a norm of its own";
   return "";
 }
 
@@ -186,11 +198,12 @@ std::string why_not_gpu(const Layer& layer) {
   if (part.empty()) return "";
   return "there are no GPU kernels for " + part +
          " yet; they take FP8 weights with a scale per tensor or per channel, FP8 inputs with a scale per token or a "
-         "static one, SwiGLU, a softmax router and no shared expert";
+         "static one, SwiGLU and no shared expert";
 }
 
 std::string why_not_on(const Layer& layer, const Device& card) {
   if (std::string reason = why_not_gpu(layer); !reason.empty()) return reason;
+  if (std::string reason = KernelSet::why_not_routed(layer); !reason.empty()) return reason;
   for (const Experts* experts : {&layer.gate_up, &layer.down}) {
     const Problem problem{experts->experts, experts->rows, experts->cols};
     std::string reason = "this build has no variant of the grouped GEMM";
@@ -203,9 +216,11 @@ std::string why_not_on(const Layer& layer, const Device& card) {
   return "";
 }
 
-std::unique_ptr<Engine> make_gpu_engine(const Layer& layer, const device::Place& place, GpuOptions options) {
-  if (const std::string reason = why_not_gpu(layer); !reason.empty()) throw Error(layer.name + ": " + reason);
-  return std::make_unique<GpuEngine>(layer, place, std::move(options));
+std::unique_ptr<Engine> make_gpu_engine(const Layer& layer, const device::Place& place, Wishes wishes) {
+  for (const std::string& reason : {why_not_gpu(layer), KernelSet::why_not_routed(layer)}) {
+    if (!reason.empty()) throw Error(layer.name + ": " + reason);
+  }
+  return std::make_unique<GpuEngine>(layer, place, std::move(wishes));
 }
 
 }  // namespace moesaic::engine

@@ -18,25 +18,6 @@
 namespace moesaic::engine {
 namespace {
 
-void check(const Layer& layer, const Tokens& tokens) {
-  if (tokens.hidden != layer.shape.hidden) {
-    throw Error(
-        fmt::format("the hidden states have width {}, but {} takes {}", tokens.hidden, layer.name, layer.shape.hidden));
-  }
-  const std::size_t want = static_cast<std::size_t>(tokens.count) * static_cast<std::size_t>(tokens.hidden);
-  if (tokens.count < 0 || tokens.values.size() != want) {
-    throw Error(fmt::format("there are {} hidden values for {} tokens of width {}; there should be {} x {}",
-                            tokens.values.size(), tokens.count, tokens.hidden, tokens.count, tokens.hidden));
-  }
-  constexpr std::uint16_t kExponent = 0x7f80;
-  const auto bad = std::find_if(tokens.values.begin(), tokens.values.end(),
-                                [](std::uint16_t code) { return (code & kExponent) == kExponent; });
-  if (bad == tokens.values.end()) return;
-  const auto at = bad - tokens.values.begin();
-  throw Error(fmt::format("hidden state {} of token {} is {}; hidden states must be finite", at % tokens.hidden,
-                          at / tokens.hidden, decode_bf16(*bad)));
-}
-
 /// What the router sees of a token: x itself, or Gemma 4's norm of it.
 std::vector<double> router_input(const Layer& layer, const Tokens& tokens, int token) {
   std::vector<double> x = token_values(tokens, token);
@@ -150,8 +131,27 @@ void sort_rows(Routing& routing, int experts) {
 
 }  // namespace
 
+void check_tokens(const Layer& layer, const Tokens& tokens) {
+  if (tokens.hidden != layer.shape.hidden) {
+    throw Error(
+        fmt::format("the hidden states have width {}, but {} takes {}", tokens.hidden, layer.name, layer.shape.hidden));
+  }
+  const std::size_t want = static_cast<std::size_t>(tokens.count) * static_cast<std::size_t>(tokens.hidden);
+  if (tokens.count < 0 || tokens.values.size() != want) {
+    throw Error(fmt::format("there are {} hidden values for {} tokens of width {}; there should be {} x {}",
+                            tokens.values.size(), tokens.count, tokens.hidden, tokens.count, tokens.hidden));
+  }
+  constexpr std::uint16_t kExponent = 0x7f80;
+  const auto bad = std::find_if(tokens.values.begin(), tokens.values.end(),
+                                [](std::uint16_t code) { return (code & kExponent) == kExponent; });
+  if (bad == tokens.values.end()) return;
+  const auto at = bad - tokens.values.begin();
+  throw Error(fmt::format("hidden state {} of token {} is {}; hidden states must be finite", at % tokens.hidden,
+                          at / tokens.hidden, decode_bf16(*bad)));
+}
+
 Routing route(const Layer& layer, const Tokens& tokens, int threads) {
-  check(layer, tokens);
+  check_tokens(layer, tokens);
   Routing routing;
   routing.tokens = tokens.count;
   routing.top_k = layer.shape.top_k;

@@ -1,63 +1,91 @@
 #include "engine/selection.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <cstdint>
 
 #include "spec/error.hpp"
 
 namespace moesaic::engine {
 namespace {
 
-/// Bytes that all tiles together read when the rows are spread evenly: every token tile reads its expert's weights once
-/// and every feature tile reads the expert's rows once. Decode has one token tile for an expert, and the weights
-/// decide.
-double tile_bytes(const Config& config, const Problem& problem, int tokens, int top_k) {
-  const std::int64_t rows = std::int64_t{std::max(tokens, 1)} * top_k;
-  const std::int64_t experts = std::min<std::int64_t>(problem.experts, rows);
-  const std::int64_t t_tiles = ceil_div<std::int64_t>(ceil_div(rows, experts), config.tile_t);
-  const std::int64_t weight_rows = t_tiles * problem.n;
-  const std::int64_t token_rows = ceil_div<std::int64_t>(problem.n, config.tile_f) * t_tiles * config.tile_t;
-  return static_cast<double>(experts * (weight_rows + token_rows)) * problem.k;
+/// The candidate of that name, which must be able to run; `wish` says who named it.
+const Candidate& require(const std::vector<Candidate>& candidates, const std::string& name, const std::string& wish) {
+  std::string known;
+  for (const Candidate& candidate : candidates) {
+    const std::string of_candidate = variant_name(candidate.config);
+    if (of_candidate != name) {
+      known += (known.empty() ? "" : ", ") + of_candidate;
+      continue;
+    }
+    if (candidate.rejected.empty()) return candidate;
+    throw Error(fmt::format("variant {} was asked for by {} and cannot run: {}", name, wish, candidate.rejected));
+  }
+  throw Error(fmt::format("variant {} was asked for by {} and is not in this build; it has {}", name, wish, known));
 }
 
-Choice forced_choice(std::vector<Candidate> candidates, std::string_view forced) {
+/// The valid candidate of the least predicted time; the first of equal ones.
+const Candidate& least_cost(const std::vector<Candidate>& candidates, const Device& device) {
+  const Candidate* best = nullptr;
   for (const Candidate& candidate : candidates) {
-    if (variant_name(candidate.config) != forced) continue;
-    if (!candidate.rejected.empty()) {
-      throw Error("variant " + std::string(forced) + " was asked for and cannot run: " + candidate.rejected);
-    }
-    return {candidate.config, "it was asked for", std::move(candidates)};
+    if (!candidate.rejected.empty()) continue;
+    if (best == nullptr || candidate.cost.time_s < best->cost.time_s) best = &candidate;
   }
-  std::string known;
-  for (const Candidate& candidate : candidates) known += (known.empty() ? "" : ", ") + variant_name(candidate.config);
-  throw Error("variant " + std::string(forced) + " is not in this build; it has " + known);
+  if (best != nullptr) return *best;
+  if (const std::string reason = why_no_code(device); !reason.empty()) {
+    throw Error("no variant of the grouped GEMM can run here: " + reason);
+  }
+  std::string reasons;
+  for (const Candidate& candidate : candidates) {
+    reasons += fmt::format("\n  {}: {}", variant_name(candidate.config), candidate.rejected);
+  }
+  throw Error("no variant of the grouped GEMM can run here:" + reasons);
 }
 
 }  // namespace
 
-Choice choose(std::span<const Config> variants, const Problem& problem, int tokens, int top_k, const Device& device,
-              std::string_view forced) {
+const Candidate& Choice::chosen() const {
+  const std::string name = variant_name(config);
+  return *std::find_if(candidates.begin(), candidates.end(),
+                       [&](const Candidate& candidate) { return variant_name(candidate.config) == name; });
+}
+
+std::vector<Candidate> weigh(std::span<const Config> variants, const Work& work, const Device& device,
+                             const CostNumbers& numbers) {
+  const Rows rows = expect_rows(work);
   std::vector<Candidate> candidates;
   for (const Config& config : variants) {
-    Candidate candidate{config, valid(config, problem, device), 0};
-    if (candidate.rejected.empty()) candidate.cost_bytes = tile_bytes(config, problem, tokens, top_k);
-    candidates.push_back(candidate);
+    Candidate candidate{config, valid(config, work.problem, device), {}};
+    if (candidate.rejected.empty()) candidate.cost = predict(config, work, rows, device, numbers);
+    candidates.push_back(std::move(candidate));
   }
-  if (!forced.empty()) return forced_choice(std::move(candidates), forced);
+  return candidates;
+}
 
-  const Candidate* best = nullptr;
-  for (const Candidate& candidate : candidates) {
-    if (!candidate.rejected.empty()) continue;
-    if (best == nullptr || candidate.cost_bytes < best->cost_bytes) best = &candidate;
+Choice choose(std::span<const Config> variants, const Work& work, const Device& device, const Wishes& wishes) {
+  Choice choice;
+  choice.candidates = weigh(variants, work, device);
+  if (!wishes.variant.empty()) {
+    choice.config = require(choice.candidates, wishes.variant, wishes.wished_by).config;
+    choice.decided_by = DecidedBy::user;
+    choice.reason = fmt::format("it was asked for by {}", wishes.wished_by);
+    return choice;
   }
-  if (best == nullptr) {
-    std::string reasons;
-    for (const Candidate& candidate : candidates) {
-      reasons += "\n  " + variant_name(candidate.config) + ": " + candidate.rejected;
-    }
-    throw Error("no variant of the grouped GEMM can run here:" + reasons);
+  if (const TunedEntry* entry = wishes.tuned.find(work, device)) {
+    const std::string wish = "the tuned table " + wishes.tuned.file();
+    choice.config = require(choice.candidates, entry->variant, wish).config;
+    choice.decided_by = DecidedBy::tuned_table;
+    choice.reason =
+        fmt::format("{} has it for {} to {} tokens on {}", wish, entry->least_tokens, entry->most_tokens, entry->card);
+    return choice;
   }
-  return {best->config, "its tiles read the fewest bytes", std::move(candidates)};
+  const Candidate& best = least_cost(choice.candidates, device);
+  choice.config = best.config;
+  choice.reason =
+      fmt::format("the cost model predicts {:.4g} us for it, the least of {} that can run", best.cost.time_s * 1e6,
+                  std::count_if(choice.candidates.begin(), choice.candidates.end(),
+                                [](const Candidate& candidate) { return candidate.rejected.empty(); }));
+  return choice;
 }
 
 }  // namespace moesaic::engine

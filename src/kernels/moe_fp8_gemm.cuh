@@ -2,22 +2,31 @@
 
 #include "kernels/params.hpp"
 #include "kernels/ptx.cuh"
+#include "kernels/tile_walk.cuh"
 #include "spec/config.hpp"
+#include "spec/panels.hpp"
 
 /// Grouped FP8 GEMM of an MoE layer.
 ///
-///   out[r, n] = (sum_k X[r, k] * W[e, n, k]) * w_scales[e, n] * x_scales[r]      for the rows r of every expert e
+///   out[r, n] = (sum_k X[r, k] * W[e, n, k]) * w_scale(e, n) * x_scale(e, r) (+ bias[e, n])   for the rows r of expert
+///   e
 ///
 /// Weights are the mma's M operand and tokens its N, so that a tile of 8 tokens wastes nothing in decode. Every element
 /// is one chain of m16n8k32 steps in ascending k, whatever the tile: all variants give the same bits.
 ///
-/// Roles: a producer warp walks the tiles of this block (blockIdx.x, + gridDim.x, ...) and fills a ring of stages by
-/// tensor copies; four mma warps share a tile's features and empty the ring.
-///   full[s]   producer -> mma warps: 1 arrival and all bytes of the stage; smem.tile[s] is valid
-///   empty[s]  mma warps -> producer: 4 arrivals, one a warp
-/// A stage whose tile has expert < 0 carries no bytes and ends the mma warps.
+/// Roles: a scheduler warp finds the tiles of this block, the first by blockIdx.x and each further one by a ticket; a
+/// producer thread fills a ring of stages with their operands by bulk copies; warps_f x warps_t mma warps share a
+/// tile's features and tokens and empty the ring.
+///   found_full[i]   scheduler -> producer: smem.found[i] is valid
+///   found_empty[i]  producer -> scheduler
+///   full[s]         producer -> mma warps: 1 arrival and all bytes of the stage; smem.tile[s] is valid
+///   empty[s]        mma warps -> producer: an arrival of each warp
+/// A tile with expert < 0 ends each of them; its stage carries no bytes. Where eight mma warps hold many sums, the
+/// others are a warpgroup that gives its registers to theirs.
 ///
-/// Shared memory: struct Smem<Config> (spec/config.hpp): stages * (tile_f + tile_t) * 128 bytes, barriers, tiles.
+/// Shared memory: struct Smem<Config> (spec/config.hpp): stages * (tile_f + tile_t) * tile_k bytes, barriers, tiles.
+/// Only rows that exist are copied; what is left in the others stays in their own columns of the sums, which nobody
+/// stores.
 namespace moesaic::kernels {
 
 /// A place in the ring: the stage, and the parity of the phase that its barriers are in.
@@ -39,187 +48,476 @@ __device__ inline void wait(std::uint64_t* barrier, std::uint32_t parity) {
   }
 }
 
-/// Walks the tiles of a ragged problem in order: expert, then feature tile, then token tile, so that blocks running
-/// side by side share the weights in L2. The whole warp works on a step: each lane counts the tiles of one expert.
+/// Bytes of a row in a stage, and how many of those rows make up its k.
 template <Config kC>
-struct TileWalk {
-  int expert0 = 0;  ///< first expert of the group of 32 looked at
-  int before = 0;   ///< tiles of all experts below expert0
+inline constexpr int kRowBytes = kC.tile_k < kPanelBytes ? kC.tile_k : kPanelBytes;
+template <Config kC>
+inline constexpr int kSpans = kC.tile_k / kRowBytes<kC>;
 
-  /// The tile of that number; `index` must not decrease from call to call. All 32 lanes call and get the same answer.
-  __device__ Tile find(const MoeFp8GemmParams& p, int index) {
-    constexpr unsigned kAll = 0xffffffffU;
-    const int lane = static_cast<int>(threadIdx.x % kWarpThreads);
-    const int f_tiles = ceil_div(p.n, kC.tile_f);
-    for (; expert0 < p.experts; expert0 += kWarpThreads) {
-      const int expert = expert0 + lane;
-      const int begin = expert < p.experts ? p.first[expert] : 0;
-      const int rows = expert < p.experts ? p.first[expert + 1] - begin : 0;
-      const int t_tiles = ceil_div(rows, kC.tile_t);
-      int through = t_tiles * f_tiles;  // becomes the number of tiles through this lane's expert
-      for (int distance = 1; distance < kWarpThreads; distance *= 2) {
-        const int lower = __shfl_up_sync(kAll, through, distance);
-        if (lane >= distance) through += lower;
+/// Rows that are copied for a tile of `rows` rows: as many as a few boxes of 1, 2, 4, 8, ... rows cover.
+__device__ inline int copied_rows(int rows) {
+  return rows > 4 ? (rows + kMmaN - 1) / kMmaN * kMmaN : rows == 3 ? 4 : rows;
+}
+
+/// The copies of one tile.
+template <Config kC>
+struct Copies {
+  const MoeFp8GemmParams& p;
+  Tile tile;
+  int x_rows;             ///< copied rows of the tokens
+  std::uint32_t w_bytes;  ///< of one span of the weights
+  std::uint64_t policy;
+
+  __device__ Copies(const MoeFp8GemmParams& params, const FoundTile& found)
+      : p(params),
+        tile(found.tile),
+        x_rows(copied_rows(found.tile.rows)),
+        w_bytes(static_cast<std::uint32_t>(
+            (params.panels != nullptr ? min(kC.tile_f, params.n - found.tile.n0) : kC.tile_f) * kRowBytes<kC>)),
+        policy(found.only_one != 0 ? ptx::policy_evict_first() : ptx::policy_evict_normal()) {}
+
+  /// Spans of the step at k0 that exist: the last step of a problem may lack its second.
+  __device__ int spans(int k0) const { return min(kSpans<kC>, ceil_div(p.k - k0, kRowBytes<kC>)); }
+
+  __device__ std::uint32_t bytes(int k0) const {
+    return static_cast<std::uint32_t>(spans(k0)) * (w_bytes + static_cast<std::uint32_t>(x_rows * kRowBytes<kC>));
+  }
+
+  __device__ void weights(std::uint8_t* to, int k0, std::uint64_t* full) const {
+    const int count = spans(k0);
+    for (int span = 0; span < count; ++span, k0 += kRowBytes<kC>, to += kC.tile_f * kRowBytes<kC>) {
+      if (p.panels != nullptr) {
+        const std::int64_t panel = static_cast<std::int64_t>(tile.expert) * panel_count(p.k) + k0 / kPanelBytes;
+        ptx::bulk_copy(to, p.panels + (panel * p.n + tile.n0) * kPanelBytes, w_bytes, full, policy);
+      } else {
+        ptx::tensor_copy_3d(to, &p.w, k0, tile.n0, tile.expert, full, policy);
       }
-      const unsigned reached = __ballot_sync(kAll, index < before + through);
-      if (reached != 0) {
-        const int owner = __ffs(static_cast<int>(reached)) - 1;
-        const int local = index - before - (through - t_tiles * f_tiles);
-        const int t_tile = t_tiles > 0 ? local % t_tiles : 0;
-        const int f_tile = t_tiles > 0 ? local / t_tiles : 0;
-        Tile tile{expert, begin + t_tile * kC.tile_t, min(rows - t_tile * kC.tile_t, kC.tile_t), f_tile * kC.tile_f};
-        tile.expert = __shfl_sync(kAll, tile.expert, owner);
-        tile.row0 = __shfl_sync(kAll, tile.row0, owner);
-        tile.rows = __shfl_sync(kAll, tile.rows, owner);
-        tile.n0 = __shfl_sync(kAll, tile.n0, owner);
-        return tile;
-      }
-      before += __shfl_sync(kAll, through, kWarpThreads - 1);
     }
-    return Tile{-1, 0, 0, 0};
+  }
+
+  __device__ void tokens(std::uint8_t* to, int k0, std::uint64_t* full) const {
+    const int count = spans(k0);
+    for (int span = 0; span < count; ++span, k0 += kRowBytes<kC>, to += kC.tile_t * kRowBytes<kC>) {
+      int row = 0;
+      while (row < x_rows) {  // the largest box that is left to cover
+        const int map = min(kTokenMaps - 1, 31 - __clz(x_rows - row));
+        ptx::tensor_copy_2d(to + row * kRowBytes<kC>, &p.x[map], k0, tile.row0 + row, full);
+        row += 1 << map;
+      }
+    }
   }
 };
 
-/// The producer warp: finds tiles, and lane 0 starts the copies of each k step as soon as a stage is free.
+/// Waits for the grids in front of this one, and lets the next one start as blocks of this one end: it waits likewise.
+__device__ inline void wait_for_grids() {
+  ptx::griddepcontrol_wait();
+  ptx::griddepcontrol_launch_dependents();
+}
+
+/// The scheduler warp: tells the producer which tiles this block computes, some ahead of time, so that a ticket's way
+/// to memory and back holds up nobody, and has the weights' scales brought near.
+template <Config kC>
+__device__ void schedule(const MoeFp8GemmParams& p, Smem<kC>& smem) {
+  const bool leader = threadIdx.x % kWarpThreads == 0;
+  if (p.dependence != Dependence::early) wait_for_grids();
+  TileWalk<kC.tile_f, kC.tile_t> walk(p.first, p.experts, p.n);
+  RingPosition<kFoundTiles> at;
+  auto index = static_cast<int>(blockIdx.x);
+  for (int ticket = -1;; index = static_cast<int>(gridDim.x) + ticket) {
+    const FoundTile found = walk.find(index);
+    if (leader) {
+      wait(&smem.found_empty[at.stage], at.phase ^ 1);
+      smem.found[at.stage] = found;
+      ptx::mbarrier_arrive(&smem.found_full[at.stage]);
+    }
+    at.advance();
+    if (ticket < 0 && p.dependence == Dependence::early) wait_for_grids();
+    if (found.tile.expert < 0) {
+      // As many tickets are drawn as there are tiles: who drew the last leaves the counter as it was found.
+      if (leader && ticket >= 0 && ticket == walk.passed() - 1) atomicExch(p.tickets, 0);
+      return;
+    }
+    if (leader) {
+      if (p.w_scale_channel != 0) {
+        const float* scales = p.w_scales + static_cast<std::int64_t>(found.tile.expert) * p.n + found.tile.n0;
+        ptx::bulk_prefetch(scales, min(kC.tile_f, p.n - found.tile.n0) * sizeof(float));
+      }
+      ticket = atomicAdd(p.tickets, 1);
+    }
+    ticket = __shfl_sync(0xffffffffU, ticket, 0);
+  }
+}
+
+/// The producer, one thread: starts the copies of each k step as soon as a stage is free.
 template <Config kC>
 __device__ void produce(const MoeFp8GemmParams& p, Smem<kC>& smem) {
-  using Stage = typename Smem<kC>::Stage;
-  constexpr auto kStageBytes = static_cast<std::uint32_t>(sizeof(Stage));
-  const bool leader = threadIdx.x % kWarpThreads == 0;
-  if (leader) {
-    ptx::prefetch_tensormap(&p.w);
-    ptx::prefetch_tensormap(&p.x);
-  }
-  TileWalk<kC> walk;
+  if (p.panels == nullptr) ptx::prefetch_tensormap(&p.w);
+  for (int map = 0; map < kTokenMaps && (1 << map) <= kC.tile_t; ++map) ptx::prefetch_tensormap(&p.x[map]);
+  const int steps = ceil_div(p.k, kC.tile_k);
+  bool waited = p.dependence != Dependence::early;
+  if (waited) ptx::griddepcontrol_wait();
+  RingPosition<kFoundTiles> tile_at;
   RingPosition<kC.stages> at;
-  for (int index = static_cast<int>(blockIdx.x);; index += static_cast<int>(gridDim.x)) {
-    const Tile tile = walk.find(p, index);
-    const int steps = tile.expert < 0 ? 1 : ceil_div(p.k, kC.tile_k);
-    if (leader) {
-      for (int step = 0; step < steps; ++step) {
-        std::uint64_t* full = &smem.full[at.stage];
-        wait(&smem.empty[at.stage], at.phase ^ 1);  // the first round finds every stage free
-        smem.tile[at.stage] = tile;
-        if (tile.expert < 0) {
-          ptx::mbarrier_arrive(full);
-        } else {
-          Stage& stage = smem.stage[at.stage];
-          const int k0 = step * kC.tile_k;
-          ptx::mbarrier_arrive_expect_tx(full, kStageBytes);  // the whole boxes, the part outside the tensor included
-          ptx::tensor_copy_3d(stage.w, &p.w, k0, tile.n0, tile.expert, full);
-          ptx::tensor_copy_2d(stage.x, &p.x, k0, tile.row0, full);
-        }
-        at.advance();
-      }
+  for (;;) {
+    wait(&smem.found_full[tile_at.stage], tile_at.phase);
+    const FoundTile found = smem.found[tile_at.stage];
+    ptx::mbarrier_arrive(&smem.found_empty[tile_at.stage]);
+    tile_at.advance();
+    if (found.tile.expert < 0) {
+      wait(&smem.empty[at.stage], at.phase ^ 1);
+      smem.tile[at.stage] = found.tile;
+      ptx::mbarrier_arrive(&smem.full[at.stage]);
+      return;
     }
-    __syncwarp();
-    if (tile.expert < 0) return;
+    const Copies<kC> copies(p, found);
+    const auto begin = [&](int stage, int step) {
+      smem.tile[stage] = found.tile;
+      ptx::mbarrier_arrive_expect_tx(&smem.full[stage], copies.bytes(step * kC.tile_k));
+      copies.weights(smem.stage[stage].w, step * kC.tile_k, &smem.full[stage]);
+    };
+    int begun = 0;  // steps whose weights were asked for before the wait
+    if (!waited) {
+      for (; begun < min(steps, kC.stages); ++begun) begin(begun, begun);
+      ptx::griddepcontrol_wait();
+      waited = true;
+    }
+    for (int step = 0; step < steps; ++step) {
+      if (step >= begun) {
+        wait(&smem.empty[at.stage], at.phase ^ 1);  // the first round finds every stage free
+        begin(at.stage, step);
+      }
+      copies.tokens(smem.stage[at.stage].x, step * kC.tile_k, &smem.full[at.stage]);
+      at.advance();
+    }
   }
 }
 
-/// Address of 16-byte chunk `chunk` of row `row` in a matrix of 128-byte rows with the 128-byte swizzle: the chunk's
-/// index is xored with the row's (PTX ISA, "Swizzling modes").
+/// Address of 16-byte chunk `chunk` of row `row` in a matrix of swizzled rows (PTX ISA, "Swizzling modes"): of rows of
+/// 128 bytes the chunk's index is xored with the row's last 3 bits, of rows of 64 bytes with the 2 before the last.
+template <int kBytes>
 __device__ inline std::uint32_t swizzled(std::uint32_t base, int row, int chunk) {
-  return base + static_cast<std::uint32_t>(row * kSwizzleBytes + ((chunk ^ (row % 8)) * 16));
+  static_assert(kBytes == 128 || kBytes == 64);
+  const int turned = kBytes == 128 ? chunk ^ (row % 8) : chunk ^ (row / 2 % 4);
+  return base + static_cast<std::uint32_t>(row * kBytes + turned * 16);
 }
 
-/// The sums of one mma warp: m16n8 blocks over its share of the features and all tokens of the tile.
+/// The sums of one mma warp: m16n8 blocks over its share of the features and of the tokens.
 template <Config kC>
 struct Sums {
-  static constexpr int kRows = kC.tile_f / kMmaWarps;  ///< features of a warp
-  static constexpr int kMBlocks = kRows / kMmaM;
-  static constexpr int kNBlocks = kC.tile_t / kMmaN;
-  float d[kMBlocks][kNBlocks][4];
+  float d[kC.m_blocks()][kC.n_blocks()][4];
 };
 
-/// Adds one stage: sums += W[warp's features, 128] X[tokens, 128]^T, k ascending.
-template <Config kC>
-__device__ void multiply_stage(Sums<kC>& sums, const typename Smem<kC>::Stage& stage, int warp, int lane) {
-  constexpr int kMBlocks = Sums<kC>::kMBlocks;
-  constexpr int kNBlocks = Sums<kC>::kNBlocks;
-  const std::uint32_t w = ptx::smem_address(stage.w);
-  const std::uint32_t x = ptx::smem_address(stage.x);
+/// The tokens' operands of one m16n8k32 step: both chunks of each group of 8 tokens. `x` is the address of the chunk
+/// that this lane reads.
+template <int kN, int kRow>
+__device__ void load_tokens(std::uint32_t (&b)[kN][2], std::uint32_t x) {
 #pragma unroll
-  for (int chunk = 0; chunk < kC.tile_k / 16; chunk += kMmaK / 16) {  // of 16 bytes; one mma takes two of them
-    std::uint32_t a[kMBlocks][4];
+  for (int n = 0; n + 1 < kN; n += 2) {
+    ptx::ldmatrix_x4(b[n][0], b[n][1], b[n + 1][0], b[n + 1][1], x + n * kMmaN * kRow);
+  }
+  if constexpr (kN % 2 != 0) ptx::ldmatrix_x2(b[kN - 1], x + (kN - 1) * kMmaN * kRow);
+}
+
+template <Config kC, int kN>
+__device__ void multiply_step(Sums<kC>& sums, const std::uint32_t (&a)[kC.m_blocks()][4],
+                              const std::uint32_t (&b)[kN][2]) {
 #pragma unroll
-    for (int m = 0; m < kMBlocks; ++m) {
-      // In fragment order: rows 0-7 and 8-15 of the lower chunk, then of the upper one.
-      const int row = warp * Sums<kC>::kRows + m * kMmaM + lane % 16;
-      ptx::ldmatrix_x4(a[m], swizzled(w, row, chunk + lane / 16));
-    }
-    if constexpr (kNBlocks == 1) {
-      std::uint32_t b[2];  // lower and upper chunk of 8 tokens
-      ptx::ldmatrix_x2(b, swizzled(x, lane % 8, chunk + lane / 8 % 2));
+  for (int n = 0; n < kN; ++n) {
 #pragma unroll
-      for (int m = 0; m < kMBlocks; ++m) ptx::mma_e4m3(sums.d[m][0], a[m], b[0], b[1]);
-    } else {
-#pragma unroll
-      for (int n = 0; n < kNBlocks; n += 2) {
-        std::uint32_t b[4];  // lower and upper chunk of 8 tokens, then of the next 8
-        ptx::ldmatrix_x4(b, swizzled(x, n * kMmaN + lane / 16 * 8 + lane % 8, chunk + lane / 8 % 2));
-#pragma unroll
-        for (int m = 0; m < kMBlocks; ++m) {
-          ptx::mma_e4m3(sums.d[m][n], a[m], b[0], b[1]);
-          ptx::mma_e4m3(sums.d[m][n + 1], a[m], b[2], b[3]);
-        }
-      }
+    for (int m = 0; m < kC.m_blocks(); ++m) {
+      ptx::mma_fp8<kC.multiply, kC.x_format>(sums.d[m][n], a[m], b[n][0], b[n][1]);
     }
   }
 }
 
-/// Scales the sums of a finished tile and stores those whose row and feature exist. Lane l of an m16n8 block holds
-/// features l / 4 and l / 4 + 8 of tokens 2 * (l % 4) and the next.
-template <Config kC>
-__device__ void store_tile(const MoeFp8GemmParams& p, const Sums<kC>& sums, const Tile& tile, int warp, int lane) {
-  const int feature0 = tile.n0 + warp * Sums<kC>::kRows + lane / 4;
-  const int token0 = 2 * (lane % 4);
-  const float* w_scales = p.w_scales + static_cast<std::int64_t>(tile.expert) * p.n;
-  const float* x_scales = p.x_scales + tile.row0;
-  float* out = p.out + static_cast<std::int64_t>(tile.row0) * p.n;
+/// Registers that hold the operands of a whole stage, when they are so few that it pays to free the stage before the
+/// multiplies: a tile of few tokens waits for memory, not for them.
+inline constexpr int kMostStageRegisters = 64;
+
+/// Adds one stage for kN groups of tokens: sums += W[warp's features, k] X[warp's tokens, k]^T, k ascending. `w` and
+/// `x` are addresses of the first chunk that this lane reads of the warp's features and tokens; chunk c is found by
+/// xor. `spans`: rows of the stage that exist. Calls `release` when nothing of the stage is left to read.
+template <Config kC, int kN, class Release>
+__device__ void multiply_stage(Sums<kC>& sums, std::uint32_t w, std::uint32_t x, int spans, Release release) {
+  constexpr int kRow = kRowBytes<kC>;
+  constexpr int kSteps = kRow / kMmaK;
+  const auto load_features = [&w](std::uint32_t(&a)[kC.m_blocks()][4], int step) {
 #pragma unroll
-  for (int n = 0; n < Sums<kC>::kNBlocks; ++n) {
+    for (int m = 0; m < kC.m_blocks(); ++m) ptx::ldmatrix_x4(a[m], (w ^ (step * kMmaK)) + m * kMmaM * kRow);
+  };
+  if constexpr (kSpans<kC> == 1 && kSteps * (4 * kC.m_blocks() + 2 * kN) <= kMostStageRegisters) {
+    std::uint32_t a[kSteps][kC.m_blocks()][4];
+    std::uint32_t b[kSteps][kN][2];
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      load_features(a[step], step);
+      load_tokens<kN, kRow>(b[step], x ^ (step * kMmaK));
+    }
+    release();
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) multiply_step<kC, kN>(sums, a[step], b[step]);
+  } else {
+#pragma unroll
+    for (int span = 0; span < kSpans<kC>; ++span) {
+      if (span >= spans) break;
+#pragma unroll
+      for (int step = 0; step < kSteps; ++step) {
+        std::uint32_t a[kC.m_blocks()][4];
+        std::uint32_t b[kN][2];
+        load_features(a, step);
+        load_tokens<kN, kRow>(b, x ^ (step * kMmaK));
+        multiply_step<kC, kN>(sums, a, b);
+      }
+      w += kC.tile_f * kRow;
+      x += kC.tile_t * kRow;
+    }
+    release();
+  }
+}
+
+/// Who an mma warp is, and which share of a tile's tokens is its own.
+struct WarpShare {
+  int warp_f;
+  int lane;
+  int token0;  ///< first token within the tile
+  int groups;  ///< groups of 8 tokens; 0 when the tile has too few for this warp
+};
+
+template <Config kC>
+__device__ WarpShare share_of(const Tile& tile, int warp, int lane) {
+  const int groups = ceil_div(tile.rows, kMmaN);
+  const int each = ceil_div(groups, kC.warps_t);
+  const int before = warp / kC.warps_f * each;
+  return {warp % kC.warps_f, lane, before * kMmaN, max(0, min(each, groups - before))};
+}
+
+/// Transposes words among the four lanes of a quad: lane c gives word i as t[i] and receives word c of lane i in t[i].
+__device__ inline void transpose_quad(std::uint32_t (&t)[4], int lane) {
+  constexpr unsigned kAll = 0xffffffffU;
+#pragma unroll
+  for (int bit = 1; bit <= 2; bit *= 2) {
+    const bool upper = (lane & bit) != 0;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if ((i & bit) != 0) continue;
+      const std::uint32_t other = __shfl_xor_sync(kAll, upper ? t[i] : t[i | bit], bit);
+      t[i] = upper ? other : t[i];
+      t[i | bit] = upper ? t[i | bit] : other;
+    }
+  }
+}
+
+/// What a tile's sums are multiplied by. Read before the sums are made, so that the epilogue waits for no memory: of
+/// the warp's features and tokens, a lane reads those numbered lane, lane + 32, ..., and a shuffle shares them. What
+/// does not exist is read from the last that does, and not stored.
+template <Config kC>
+struct Scales {
+  float w[ceil_div(kC.m_blocks() * kMmaM, kWarpThreads)];
+  float x[ceil_div(kC.n_blocks() * kMmaN, kWarpThreads)];
+
+  __device__ Scales(const MoeFp8GemmParams& p, const Tile& tile, const WarpShare& share) {
+    const float* of_w = p.w_scales + static_cast<std::int64_t>(tile.expert) * p.w_scale_expert;
+    const float* of_x = p.x_scales + static_cast<std::int64_t>(tile.expert) * p.x_scale_expert;
+    int feature = tile.n0 + share.warp_f * kC.m_blocks() * kMmaM + share.lane;
+    for (float& scale : w) {
+      scale = ptx::load_early(of_w + min(feature, p.n - 1) * p.w_scale_channel);
+      feature += kWarpThreads;
+    }
+    int token = share.token0 + share.lane;
+    for (float& scale : x) {
+      const int row = tile.row0 + min(token, tile.rows - 1);
+      scale = ptx::load_early(of_x + static_cast<std::int64_t>(row) * p.x_scale_row);
+      token += kWarpThreads;
+    }
+  }
+
+  /// Of one of the warp's features; all lanes call. `block` counts 8 features.
+  __device__ float of_feature(int block, int inside) const { return shared(w, block, inside); }
+  /// Of one of the warp's tokens; all lanes call. `group` counts 8 tokens.
+  __device__ float of_token(int group, int inside) const { return shared(x, group, inside); }
+
+ private:
+  template <int kCount>
+  __device__ static float shared(const float (&values)[kCount], int eighth, int inside) {
+    return __shfl_sync(0xffffffffU, values[eighth / 4], eighth % 4 * 8 + inside);
+  }
+};
+
+/// A finished tile on its way out. Lane l of an m16n8 block holds features l / 4 and l / 4 + 8 of tokens 2 * (l % 4)
+/// and the next.
+template <Config kC>
+struct Epilogue {
+  static constexpr int kBlocks = 2 * kC.m_blocks();  ///< blocks of 8 features
+
+  const MoeFp8GemmParams& p;
+  const Tile& tile;
+  const WarpShare& share;
+  const Scales<kC>& scales;
+  int feature0;            ///< the warp's first
+  float w_scale[kBlocks];  ///< of this lane's features
+
+  __device__ Epilogue(const MoeFp8GemmParams& params, const Tile& finished, const WarpShare& of_warp,
+                      const Scales<kC>& of_tile)
+      : p(params),
+        tile(finished),
+        share(of_warp),
+        scales(of_tile),
+        feature0(tile.n0 + share.warp_f * kC.m_blocks() * kMmaM) {
+#pragma unroll
+    for (int i = 0; i < kBlocks; ++i) w_scale[i] = scales.of_feature(i, share.lane / 4);
+  }
+
+  __device__ int feature_of(int i) const {
+    return feature0 + 8 * i + share.lane / 4;
+  }
+
+  /// Scales the sums of a group of 8 tokens: d[m] holds an m16n8 block's.
+  __device__ void scale(int group, float (&d)[kC.m_blocks()][4]) const {
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
-      const int token = token0 + n * kMmaN + j;
-      if (token < tile.rows) {
-        const float x_scale = x_scales[token];
-        float* row = out + static_cast<std::int64_t>(token) * p.n;
+      const float x_scale = scales.of_token(group, 2 * (share.lane % 4) + j);
 #pragma unroll
-        for (int m = 0; m < Sums<kC>::kMBlocks; ++m) {
-#pragma unroll
-          for (int half = 0; half < 2; ++half) {
-            const int feature = feature0 + m * kMmaM + half * 8;
-            if (feature < p.n) {
-              row[feature] = __fmul_rn(__fmul_rn(sums.d[m][n][half * 2 + j], w_scales[feature]), x_scale);
-            }
-          }
-        }
+      for (int i = 0; i < kBlocks; ++i) {
+        float& sum = d[i / 2][i % 2 * 2 + j];
+        sum = __fmul_rn(__fmul_rn(sum, w_scale[i]), x_scale);
       }
+    }
+    if (p.bias == nullptr) return;
+    const float* bias = p.bias + static_cast<std::int64_t>(tile.expert) * p.n;
+#pragma unroll
+    for (int i = 0; i < kBlocks; ++i) {
+      const float add = __ldg(bias + min(feature_of(i), p.n - 1));
+#pragma unroll
+      for (int j = 0; j < 2; ++j) d[i / 2][i % 2 * 2 + j] = __fadd_rn(d[i / 2][i % 2 * 2 + j], add);
+    }
+  }
+
+  __device__ void store_f32(int token, const float (&d)[kC.m_blocks()][4]) const {
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      const int own = token + 2 * (share.lane % 4) + j;
+      if (own >= tile.rows) continue;
+      float* row = static_cast<float*>(p.out) + static_cast<std::int64_t>(tile.row0 + own) * p.n;
+#pragma unroll
+      for (int i = 0; i < kBlocks; ++i) {
+        if (feature_of(i) < p.n) row[feature_of(i)] = d[i / 2][i % 2 * 2 + j];
+      }
+    }
+  }
+
+  /// As bf16 or f16: a block of 8 features and 8 tokens becomes rows of tokens by movmatrix; of four such blocks each
+  /// lane of a quad then gets the whole 16 bytes of one.
+  __device__ void store_16_bit(int token, const float (&d)[kC.m_blocks()][4]) const {
+    const int own = token + share.lane / 4;
+    auto* row = static_cast<std::uint16_t*>(p.out) + static_cast<std::int64_t>(tile.row0 + own) * p.n;
+#pragma unroll
+    for (int i0 = 0; i0 < kBlocks; i0 += 4) {
+      std::uint32_t t[4]{};
+#pragma unroll
+      for (int i = i0; i < kBlocks && i < i0 + 4; ++i) {
+        const float low = d[i / 2][i % 2 * 2];
+        const float high = d[i / 2][i % 2 * 2 + 1];
+        t[i - i0] =
+            ptx::movmatrix(p.out_format == OutFormat::bf16 ? ptx::cvt_bf16x2(low, high) : ptx::cvt_f16x2(low, high));
+      }
+      transpose_quad(t, share.lane);
+      const int block = i0 + share.lane % 4;
+      const int feature = feature0 + 8 * block;
+      if (own < tile.rows && block < kBlocks && feature < p.n) {
+        *reinterpret_cast<uint4*>(row + feature) = uint4{t[0], t[1], t[2], t[3]};
+      }
+    }
+  }
+};
+
+/// Scales the sums of a finished tile and stores those whose row and feature exist, 8 tokens after 8.
+template <Config kC>
+__device__ void store_tile(const MoeFp8GemmParams& p, const Sums<kC>& sums, const Scales<kC>& scales, const Tile& tile,
+                           const WarpShare& share) {
+  if (share.groups == 0) return;
+  const Epilogue<kC> epilogue(p, tile, share, scales);
+#pragma unroll
+  for (int n = 0; n < kC.n_blocks(); ++n) {
+    if (n >= share.groups) break;
+    float d[kC.m_blocks()][4];
+#pragma unroll
+    for (int m = 0; m < kC.m_blocks(); ++m) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) d[m][i] = sums.d[m][n][i];
+    }
+    const int token = share.token0 + n * kMmaN;
+    epilogue.scale(n, d);
+    if (p.out_format == OutFormat::f32) {
+      epilogue.store_f32(token, d);
+    } else {
+      epilogue.store_16_bit(token, d);
     }
   }
 }
 
-/// One mma warp: takes stages in the producer's order until the tile that says stop.
+/// Multiplies one tile, of which this warp has at most kN groups of 8 tokens; the ring stands at its first stage. kN is
+/// known to the compiler, so that a tile of few tokens costs no more than these.
+template <Config kC, int kN>
+__device__ void multiply_tile(const MoeFp8GemmParams& p, Smem<kC>& smem, RingPosition<kC.stages>& at, Sums<kC>& sums,
+                              const WarpShare& share) {
+  constexpr int kRow = kRowBytes<kC>;
+  const int lane = share.lane;
+  // A in fragment order: rows 0-7 and 8-15 of the lower chunk, then of the upper one. B: both chunks of 8 rows, then of
+  // the next 8.
+  const std::uint32_t w0 = swizzled<kRow>(0, share.warp_f * kC.m_blocks() * kMmaM + lane % 16, lane / 16);
+  const std::uint32_t x0 = swizzled<kRow>(0, share.token0 + lane / 16 * 8 + lane % 8, lane / 8 % 2);
+  const int steps = ceil_div(p.k, kC.tile_k);
+  for (int step = 0; step < steps; ++step) {
+    wait(&smem.full[at.stage], at.phase);
+    const auto& stage = smem.stage[at.stage];
+    const auto release = [&] {
+      __syncwarp();  // every lane has read the stage
+      if (lane == 0) ptx::mbarrier_arrive(&smem.empty[at.stage]);
+    };
+    if constexpr (kN > 0) {
+      multiply_stage<kC, kN>(sums, ptx::smem_address(stage.w) + w0, ptx::smem_address(stage.x) + x0,
+                             ceil_div(p.k - step * kC.tile_k, kRow), release);
+    } else {
+      release();
+    }
+    at.advance();
+  }
+}
+
+/// The next larger count of token groups for which there is a loop: all up to 8, then even ones, at most `most`.
+constexpr int next_groups(int groups, int most) {
+  const int next = groups < 8 ? groups + 1 : groups + 2;
+  return next < most ? next : most;
+}
+
+/// multiply_tile for the least such count that holds the warp's groups.
+template <Config kC, int kN = 0>
+__device__ void multiply_groups(const MoeFp8GemmParams& p, Smem<kC>& smem, RingPosition<kC.stages>& at, Sums<kC>& sums,
+                                const WarpShare& share) {
+  if constexpr (kN < kC.n_blocks()) {
+    if (share.groups > kN) {
+      return multiply_groups<kC, next_groups(kN, kC.n_blocks())>(p, smem, at, sums, share);
+    }
+  }
+  multiply_tile<kC, kN>(p, smem, at, sums, share);
+}
+
+/// One mma warp: takes tiles in the producer's order until the one that says stop.
 template <Config kC>
 __device__ void consume(const MoeFp8GemmParams& p, Smem<kC>& smem) {
   const int warp = static_cast<int>(threadIdx.x / kWarpThreads);
   const int lane = static_cast<int>(threadIdx.x % kWarpThreads);
-  const int steps = ceil_div(p.k, kC.tile_k);
+  ptx::griddepcontrol_wait();
   RingPosition<kC.stages> at;
   for (;;) {
-    Tile tile{};
+    wait(&smem.full[at.stage], at.phase);
+    const Tile tile = smem.tile[at.stage];
+    if (tile.expert < 0) return;
+    const WarpShare share = share_of<kC>(tile, warp, lane);
+    const Scales<kC> scales(p, tile, share);
     Sums<kC> sums{};
-    for (int step = 0; step < steps; ++step) {
-      wait(&smem.full[at.stage], at.phase);
-      tile = smem.tile[at.stage];
-      if (tile.expert < 0) return;
-      multiply_stage<kC>(sums, smem.stage[at.stage], warp, lane);
-      __syncwarp();  // every lane has read the stage
-      if (lane == 0) ptx::mbarrier_arrive(&smem.empty[at.stage]);
-      at.advance();
-    }
-    store_tile<kC>(p, sums, tile, warp, lane);
+    multiply_groups<kC>(p, smem, at, sums, share);
+    store_tile<kC>(p, sums, scales, tile, share);
   }
 }
 
@@ -232,14 +530,23 @@ __device__ void moe_fp8_gemm(const MoeFp8GemmParams& p) {
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < kC.stages; ++stage) {
       ptx::mbarrier_init(&smem.full[stage], 1);
-      ptx::mbarrier_init(&smem.empty[stage], kMmaWarps);
+      ptx::mbarrier_init(&smem.empty[stage], kC.mma_warps());
+    }
+    for (int i = 0; i < kFoundTiles; ++i) {
+      ptx::mbarrier_init(&smem.found_full[i], 1);
+      ptx::mbarrier_init(&smem.found_empty[i], 1);
     }
     ptx::fence_proxy_async();
   }
   __syncthreads();
-  if (threadIdx.x / kWarpThreads == kMmaWarps) {
-    produce<kC>(p, smem);
+  const auto warp = static_cast<int>(threadIdx.x / kWarpThreads);
+  constexpr bool kShareRegisters = kC.other_warps() == 4;
+  if (warp >= kC.mma_warps()) {
+    if constexpr (kShareRegisters) ptx::release_registers<kOtherWarpRegisters>();
+    if (warp == kC.mma_warps()) schedule<kC>(p, smem);
+    if (warp == kC.mma_warps() + 1 && threadIdx.x % kWarpThreads == 0) produce<kC>(p, smem);
   } else {
+    if constexpr (kShareRegisters) ptx::take_registers<kMmaWarpRegisters>();
     consume<kC>(p, smem);
   }
 }

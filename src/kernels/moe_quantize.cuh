@@ -4,7 +4,8 @@
 
 /// Quantizes each token and writes it to the top_k rows that its experts read: once with a dynamic scale, or for each
 /// row with the static scale of its expert.
-///   codes[row[t, j], :] = e4m3(x[t, :] / s), scales[row[t, j]] = s     grid: one block a token, kRowThreads threads
+///   codes[row[t, j], :] = e4m3(x[t, :] / s), scales[row[t, j]] = s, or s = scales[expert[t, j]]
+/// Grid: one block a token, kRowThreads threads.
 namespace moesaic::kernels {
 
 /// The token `x`, of `vectors` times 8 values, to its rows, whose scales are given.
@@ -12,7 +13,7 @@ __device__ inline void moe_quantize_static(const MoeQuantizeParams& p, std::int6
                                            int vectors) {
   for (int j = 0; j < p.top_k; ++j) {
     const std::int64_t row = p.row[token * p.top_k + j];
-    const float scale = p.scales[row];
+    const float scale = p.scales[p.expert[token * p.top_k + j]];
     auto* codes = reinterpret_cast<uint2*>(p.codes + row * p.hidden);
     for (int i = static_cast<int>(threadIdx.x); i < vectors; i += kRowThreads) codes[i] = quantize8_static(x[i], scale);
   }
@@ -20,6 +21,8 @@ __device__ inline void moe_quantize_static(const MoeQuantizeParams& p, std::int6
 
 __device__ inline void moe_quantize(const MoeQuantizeParams& p) {
   constexpr int kVector = 8;
+  ptx::griddepcontrol_wait();
+  ptx::griddepcontrol_launch_dependents();
   const std::int64_t token = blockIdx.x;
   const auto* x = reinterpret_cast<const uint4*>(p.x + token * p.hidden);
   const int vectors = p.hidden / kVector;

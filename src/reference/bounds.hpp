@@ -15,8 +15,11 @@ inline constexpr double kSmallest = 0x1p-149;  ///< a subnormal result is off by
 /// Covers the terms of order u^2 below (at most 129 u relative to the first order), and that the reference itself works
 /// in double: at most K 2^-53 |A||B|, against 32 u |A||B| in the bound.
 inline constexpr double kSlack = 1 + 0x1p-16;
-/// k in a step of a tensor core's sum, and of a router's.
+/// k in a step of a tensor core's sum.
 inline constexpr int kStepLength = 32;
+/// A router's sum: so many chains, each of runs of so many h (layer.hpp, step 1).
+inline constexpr int kRouterChains = 32;
+inline constexpr int kRouterRun = 8;
 
 /// The bound of a sum over k in ascending steps of `length`, each step adding its products to the sum so far.
 ///
@@ -59,6 +62,15 @@ class SumBound {
     value_ += block.value_ * w_scale * x_scale;
     size_ += block.size_ * scale;
     spread_ += block.spread_ * scale;
+  }
+
+  /// Adds another sum: one rounding.
+  void add(const SumBound& other) {
+    value_ += other.value_;
+    size_ += other.size_;
+    spread_ += other.spread_;
+    error_ += other.error_;
+    error_ += kUnit * kSlack * (std::abs(value_) + spread_ + error_);
   }
 
   double value() const { return value_; }

@@ -205,7 +205,7 @@ Interval interval(const Layer& layer, const Tokens& tokens, const Routing& routi
     shared =
         pass(layer, tokens, norms != nullptr ? &norms->before_dense : nullptr, shared_rows(layer, tokens.count), how);
     for (int token = 0; token < tokens.count; ++token) {
-      const auto [value, bound] = shared_weight_of(layer, tokens, token, how.quantized ? Order::steps : Order::any);
+      const auto [value, bound] = shared_weight_of(layer, tokens, token, how.quantized ? Order::chains : Order::any);
       shared_weights.push_back({value, bound + kUnit * value});
     }
   }

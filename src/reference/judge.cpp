@@ -39,7 +39,7 @@ Stage judge_shared_weight(const Layer& layer, const Tokens& tokens, const std::v
     return stage;
   }
   for (int token = 0; token < tokens.count; ++token) {
-    const auto [value, bound] = shared_weight_of(layer, tokens, token, Order::steps);
+    const auto [value, bound] = shared_weight_of(layer, tokens, token, Order::chains);
     // One rounding of the result to f32.
     stage.compare(token, 0, static_cast<double>(got[static_cast<std::size_t>(token)]), value, bound + kUnit * value);
   }
@@ -85,7 +85,7 @@ Stage judge_combination(const Layer& layer, const Tokens& tokens, const Trace& t
 }  // namespace
 
 Judgement judge(const Layer& layer, const Tokens& tokens, const Trace& trace) {
-  Judgement judgement{judge_routing(layer, tokens, trace.routing)};
+  Judgement judgement{judge_routing(layer, tokens, trace.routing, trace.logits)};
   std::vector<Stage>& stages = judgement.stages;
   if (stages.size() < 2) return judgement;
   // False when what the next stages are judged from is missing.

@@ -17,10 +17,11 @@
 ///    MLP (the layer's shared expert) take is rounded to bf16, since the model hands bf16 tensors from module to
 ///    module: Trace::experts_input and shared_input. Without norms both take x. The router, and a shared expert's gate,
 ///    take x.
-/// 1. Router. logits[t, e] = sum_h x[t, h] * weight[e, h] + bias[e] in f32 or better, the sum in ascending steps of 32
-/// as
-///    in step 3 and the same for every expert, so that equal rows of the router tie. With input_scale the router takes
-///    norm(x) with that weight, divided by sqrt(hidden), not rounded to bf16. An expert's score is its logit; with
+/// 1. Router. logits[t, e] = sum_h x[t, h] * weight[e, h] + bias[e] in f32 or better, products rounded or fused.
+///    The sum is one of 32 chains: chain c adds, from zero and in ascending h, the runs of 8 h whose number h / 8 is c
+///    mod 32, each run in any order; then the chains are added in pairs, c and c + 16, then c + 8, c + 4, c + 2, c + 1.
+///    It is the same for every expert, so that equal rows of the router tie. With input_scale the router takes norm(x)
+///    with that weight, divided by sqrt(hidden), not rounded to bf16. An expert's score is its logit; with
 ///    Scoring::sigmoid it is sigmoid(logit) + correction[e], and only the experts of the top_groups groups stay whose
 ///    best two scores have the largest sums. The top_k largest scores are chosen, largest first, the lower index (of
 ///    groups too) first among equals. weight = softmax over all experts, divided by the sum of the chosen ones if
@@ -72,15 +73,19 @@ namespace moesaic::reference {
 /// below hidden states are finite and fit the layer.
 Routing route(const Layer& layer, const Tokens& tokens);
 
-/// Whether a routing is admissible within the error of the logits. Stages: "routing" (row = token, column = slot; got =
-/// the score chosen, want = the largest one left) and "weights" (row = token, column = slot).
-std::vector<Stage> judge_routing(const Layer& layer, const Tokens& tokens, const Routing& routing);
+/// Whether a routing is right. Stages: "logits" (row = token, column = expert), "routing" (row = token, column = slot;
+/// got = the score chosen, want = the largest one left) and "weights" (row = token, column = slot). `own_logits`: the
+/// engine's, [tokens, experts]; the routing and its weights are then judged from these. Without them there is no stage
+/// of theirs, and a routing is right if it is admissible within the error of the logits.
+std::vector<Stage> judge_routing(const Layer& layer, const Tokens& tokens, const Routing& routing,
+                                 std::span<const float> own_logits = {});
 
 /// Judges a run stage by stage, each from the engine's own values of the stage before, so that each bound charges one
-/// step only. Stages, in order: routing, weights; experts_input, shared_input (with norms); x_scales, x_codes, gate_up,
-/// h, h_scales, h_codes, down (x_group_scales and h_group_scales for nvfp4 and mxfp8; for bf16 neither scales nor
-/// codes); the same from shared_x_scales to shared_down and shared_weight (with a shared expert); output. Scales and
-/// codes are compared bit for bit. Stops after the first stage whose values are missing or no routing.
+/// step only. Stages, in order: logits (where the trace has them), routing, weights; experts_input, shared_input (with
+/// norms); x_scales, x_codes, gate_up, h, h_scales, h_codes, down (x_group_scales and h_group_scales for nvfp4 and
+/// mxfp8; for bf16 neither scales nor codes); the same from shared_x_scales to shared_down and shared_weight (with a
+/// shared expert); output. Scales and codes are compared bit for bit. Stops after the first stage whose values are
+/// missing or no routing.
 Judgement judge(const Layer& layer, const Tokens& tokens, const Trace& trace);
 
 /// What the outputs of a layer may be: [tokens, hidden] each.

@@ -1,6 +1,7 @@
 #include "reference/router.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <span>
@@ -10,26 +11,31 @@
 namespace moesaic::reference {
 namespace {
 
-/// A logit: the sum of x[h] * w[h].
+/// A logit: the sum of x[h] * w[h]. Products of bf16 are exact; those of f32 weights, or of a norm's results, may be
+/// rounded.
 Bounded dot(const std::vector<Bounded>& x, std::span<const float> w, Order order) {
   const auto count = static_cast<int>(x.size());
-  SumBound total;
-  for (int k0 = 0; k0 < count; k0 += kStepLength) {
+  std::array<SumBound, kRouterChains> chains;
+  chains.fill(SumBound(kRouterRun));
+  for (int run = 0; run * kRouterRun < count; ++run) {
     double sum = 0;
     double size = 0;
     double spread = 0;
-    for (int k = k0; k < std::min(k0 + kStepLength, count); ++k) {
+    for (int k = run * kRouterRun; k < std::min((run + 1) * kRouterRun, count); ++k) {
       const auto i = static_cast<std::size_t>(k);
       const auto weight = static_cast<double>(w[i]);
       sum += x[i].value * weight;
       size += (std::abs(x[i].value) + x[i].bound) * std::abs(weight);
       spread += x[i].bound * std::abs(weight);
     }
-    total.step(sum, size, spread);
+    chains[static_cast<std::size_t>(run % kRouterChains)].step(sum, size, spread);
   }
+  for (std::size_t apart = kRouterChains / 2; apart > 0; apart /= 2) {
+    for (std::size_t i = 0; i < apart; ++i) chains[i].add(chains[i + apart]);
+  }
+  const SumBound& total = chains[0];
   if (total.size() == 0) return {0, 0};
-  const double additions = order == Order::steps ? total.error() : any_order_bound(count, total.size());
-  // Products of bf16 are exact; those of f32 weights, or of a norm's results, are rounded.
+  const double additions = order == Order::chains ? total.error() : any_order_bound(count, total.size());
   return {total.value(), additions + total.spread() + kUnit * kSlack * total.size()};
 }
 

@@ -11,7 +11,7 @@ namespace moesaic::reference {
 
 /// In which order a router adds its products.
 enum class Order {
-  steps,  ///< in steps of kStepLength, as layer.hpp asks of an engine
+  chains,  ///< in kRouterChains chains, as layer.hpp asks of an engine
   any,
 };
 

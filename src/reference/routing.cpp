@@ -159,7 +159,7 @@ Routing route(const Layer& layer, const Tokens& tokens) {
   routing.expert.resize(static_cast<std::size_t>(tokens.count) * top_k);
   routing.weight.resize(routing.expert.size());
   parallel_for(0, tokens.count, [&](int token) {
-    const std::vector<Bounded> logits = logits_of(layer, tokens, token, Order::steps);
+    const std::vector<Bounded> logits = logits_of(layer, tokens, token, Order::chains);
     const std::vector<std::int32_t> order = choose(layer, scores_of(layer.router, logits));
     const std::vector<Bounded> weights = weights_of(layer, logits, order.data());
     for (std::size_t j = 0; j < top_k; ++j) {
@@ -171,15 +171,29 @@ Routing route(const Layer& layer, const Tokens& tokens) {
   return routing;
 }
 
-std::vector<Stage> judge_routing(const Layer& layer, const Tokens& tokens, const Routing& routing) {
+std::vector<Stage> judge_routing(const Layer& layer, const Tokens& tokens, const Routing& routing,
+                                 std::span<const float> own_logits) {
+  Stage logit("logits");
   Stage choice("routing");
   Stage weight("weights");
+  const auto experts = static_cast<std::size_t>(layer.shape.experts);
+  const bool has_logits = !own_logits.empty();
+  if (has_logits && own_logits.size() != static_cast<std::size_t>(tokens.count) * experts) {
+    logit.fail(fmt::format("the trace holds {} logits for {} tokens and {} experts", own_logits.size(), tokens.count,
+                           experts));
+    return {logit};
+  }
   if (const std::string why = inconsistency(layer, tokens, routing); !why.empty()) {
     choice.fail("the routing " + why);
     return {choice};
   }
   for (int token = 0; token < tokens.count; ++token) {
-    const std::vector<Bounded> logits = logits_of(layer, tokens, token, Order::steps);
+    std::vector<Bounded> logits = logits_of(layer, tokens, token, Order::chains);
+    for (std::size_t e = 0; has_logits && e < experts; ++e) {
+      const auto got = static_cast<double>(own_logits[static_cast<std::size_t>(token) * experts + e]);
+      logit.compare(token, static_cast<int>(e), got, logits[e].value, logits[e].bound);
+      logits[e] = {got, 0};
+    }
     const auto begin = static_cast<std::ptrdiff_t>(token) * routing.top_k;
     judge_choice(layer, scores_of(layer.router, logits), routing.expert.data() + begin, token, choice);
     const std::vector<Bounded> weights = weights_of(layer, logits, routing.expert.data() + begin);
@@ -189,6 +203,7 @@ std::vector<Stage> judge_routing(const Layer& layer, const Tokens& tokens, const
                      want.bound);
     }
   }
+  if (has_logits) return {logit, choice, weight};
   return {choice, weight};
 }
 

@@ -8,6 +8,7 @@
 
 #include "spec/formats.hpp"
 #include "spec/scheme.hpp"
+#include "spec/scoring.hpp"
 
 /// An MoE layer in memory, and what is known of one run through it. Plain data: checkpoint fills a Layer, engines read
 /// it and fill a Trace, reference judges the Trace. All matrices are dense and row-major, the last dimension
@@ -65,13 +66,6 @@ enum class Activation : std::uint8_t {
   swiglu,          ///< silu(gate) * up
   geglu_tanh,      ///< gelu by tanh (gate) * up
   swiglu_clamped,  ///< gate <= limit, up in [-limit, limit]: (up + 1) * gate * sigmoid(alpha * gate)
-};
-
-/// How logits become a choice and weights.
-enum class Scoring : std::uint8_t {
-  softmax,         ///< softmax over all experts, then the top_k
-  chosen_softmax,  ///< the top_k logits, then softmax over those
-  sigmoid,         ///< sigmoid of each; the top_k of sigmoid + correction within the best groups
 };
 
 /// The router: logits[t, e] = sum_h x[t, h] * weight[e, h] + bias[e].
@@ -163,6 +157,8 @@ struct Trace {
   std::vector<std::uint16_t> experts_input;
   std::vector<std::uint16_t> shared_input;
   Routing routing;
+  std::vector<float> logits;  ///< [tokens, experts], what the routing was chosen by; empty when the engine has them not
+                              ///< in f32: then a routing is right if it is admissible within the error of the logits
   Pass experts;
   Pass shared;                       ///< empty when the layer has no shared expert
   std::vector<float> shared_weight;  ///< [tokens]: sigmoid(shared_gate . x); empty without a gate

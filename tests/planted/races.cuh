@@ -168,6 +168,47 @@ __device__ void neighbours_in_a_word(const Params& p) {
   if (threadIdx.x < 16) p.out[threadIdx.x] = row[threadIdx.x];
 }
 
+/// All who find something set one flag: to the same value that is no race, to values of their own it is.
+template <bool kBug>
+__device__ void flag_set_by_many(const Params& p) {
+  __shared__ u32 found;
+  if (threadIdx.x == 0) found = 0;
+  __syncthreads();
+  if (p.in[threadIdx.x] % 3 == 1) found = kBug ? threadIdx.x : 1;  // caught: race
+  __syncthreads();
+  p.out[place()] = found;
+}
+
+/// A word is shared with the asynchronous reduction of another thread, which has not been waited for.
+template <bool kBug>
+__device__ void plain_read_beside_reduction(const Params& p) {
+  __shared__ alignas(128) u32 ones[kTileWords];
+  for (u32 i = threadIdx.x; i < kTileWords; i += blockDim.x) ones[i] = 1;
+  ptx::fence_proxy_async();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    ptx::bulk_add_u32(p.zeros, ones, kTileBytes);
+    ptx::bulk_commit();
+    if (!kBug) ptx::bulk_wait<0>();
+  }
+  __syncthreads();
+  p.out[place()] = p.zeros[threadIdx.x];  // caught: race
+  if (threadIdx.x == 0) ptx::bulk_wait<0>();
+}
+
+/// A ticket lock whose holder gives it back without releasing what it wrote.
+template <bool kBug>
+__device__ void unlocked_relaxed(const Params& p) {
+  u32* lock = p.zeros;
+  if (lane() != 0) return;
+  while (atomicCAS(lock, 0, 1) != 0) {
+  }
+  __threadfence();
+  p.zeros[64] = p.zeros[64] + 1;  // caught: race
+  if (!kBug) __threadfence();
+  atomicExch(lock, 0);
+}
+
 }  // namespace moesaic::planted
 
 PLANTED(race_across_warps, 1, 64)
@@ -182,3 +223,6 @@ PLANTED(written_after_arrival, 1, 64)
 PLANTED(relaxed_arrival, 1, 64)
 PLANTED(relaxed_wait, 1, 64)
 PLANTED(neighbours_in_a_word, 1, 64)
+PLANTED(flag_set_by_many, 1, 64)
+PLANTED(plain_read_beside_reduction, 1, 64)
+PLANTED(unlocked_relaxed, 2, 64)
