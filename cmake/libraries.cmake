@@ -22,3 +22,9 @@ if(MOESAIC_PORTABLE)
 else()
   target_link_libraries(moesaic_fmt INTERFACE fmt::fmt)
 endif()
+
+# moesaic_in_shared_libraries(TARGET): the static library may become part of a shared one, which does not export it.
+function(moesaic_in_shared_libraries target)
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON CXX_VISIBILITY_PRESET hidden
+                                             VISIBILITY_INLINES_HIDDEN ON)
+endfunction()

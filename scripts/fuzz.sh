@@ -13,6 +13,8 @@ sources_of() {
   case $1 in
     checkpoint)
       find src/checkpoint -name '*.cpp' ! -name 'synth*' ! -name 'models.cpp' ! -name 'npy.cpp' ;;
+    fat_binary)
+      echo src/emulator/{cubin,fat_binary}.cpp ;;
     npy)
       echo src/checkpoint/{json,npy,staging}.cpp ;;
     ptx)
@@ -53,7 +55,7 @@ build() {
     fi
   done
   for source in "${pending[@]}"; do wait "$source"; done
-  clang++-14 -fsanitize=fuzzer,address,undefined "${objects[@]}" -lre2 -lpthread -o "$out/$1_fuzz"
+  clang++-14 -fsanitize=fuzzer,address,undefined "${objects[@]}" -lre2 -lzstd -llz4 -lpthread -o "$out/$1_fuzz"
 }
 
 # The corpus that grows stays in the build tree; the seeds are only read.

@@ -48,6 +48,16 @@ TEST(BenchRouting, IsUniformAndNewForEachSeed) {
   }
 }
 
+TEST(BenchRouting, IsTheOneThatTheComparisonDraws) {
+  // bench/bench_test.py holds the same.
+  Workload workload;
+  workload.experts = 6;
+  workload.top_k = 2;
+  workload.tokens = 5;
+  EXPECT_EQ(launch_routing(workload, 1, 0), (std::vector<std::int32_t>{0, 1, 1, 3, 4, 7, 10}));
+  EXPECT_EQ(launch_routing(workload, 1, 3), (std::vector<std::int32_t>{0, 1, 3, 3, 5, 7, 10}));
+}
+
 TEST(BenchCost, CountsTouchedExpertsRowsAndResults) {
   const std::vector<std::int32_t> first{0, 4, 4, 6, 6};
   const Cost bf16 = cost(small(), first, OutFormat::bf16);

@@ -1,6 +1,7 @@
 #include <cuda.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <numeric>
@@ -185,6 +186,57 @@ TEST_F(EmulatedDriver, RunsPtxText) {
   attribute.value.clusterDim = {2, 1, 1};
   EXPECT_EQ(DRIVER(cuLaunchKernelEx)(&config, add, nullptr, extra), CUDA_ERROR_NOT_SUPPORTED);
   EXPECT_NE(last_fault().find("cluster"), std::string::npos) << last_fault();
+}
+
+TEST_F(EmulatedDriver, CapturedStreamsBecomeGraphs) {
+  CUfunction add = function(load(kPtx), "add");
+  CUdeviceptr data = upload(std::vector<std::uint32_t>(64));
+  std::uint32_t addend = 3;
+  std::uint32_t count = 64;
+  void* arguments[] = {&data, &data, &addend, &count};
+  CUstream stream = nullptr;
+  ASSERT_EQ(DRIVER(cuStreamCreate)(&stream, CU_STREAM_NON_BLOCKING), CUDA_SUCCESS);
+  ASSERT_EQ(DRIVER(cuStreamBeginCapture)(stream, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(DRIVER(cuLaunchKernel)(add, 1, 1, 1, 64, 1, 1, 0, stream, arguments, nullptr), CUDA_SUCCESS);
+  }
+  addend = 100;  // the graph has a copy of what was given
+  CUgraph graph = nullptr;
+  ASSERT_EQ(DRIVER(cuStreamEndCapture)(stream, &graph), CUDA_SUCCESS);
+  EXPECT_EQ(download(data, 64)[63], 0U) << "nothing runs while a stream is captured";
+  CUgraphExec ready = nullptr;
+  ASSERT_EQ(DRIVER(cuGraphInstantiate)(&ready, graph, 0), CUDA_SUCCESS);
+  ASSERT_EQ(DRIVER(cuGraphDestroy)(graph), CUDA_SUCCESS);
+  for (std::uint32_t launches = 1; launches <= 3; ++launches) {
+    ASSERT_EQ(DRIVER(cuGraphLaunch)(ready, stream), CUDA_SUCCESS);
+    ASSERT_EQ(DRIVER(cuStreamSynchronize)(stream), CUDA_SUCCESS);
+    EXPECT_EQ(download(data, 64)[63], launches * 6);
+  }
+  EXPECT_EQ(DRIVER(cuGraphExecDestroy)(ready), CUDA_SUCCESS);
+  EXPECT_EQ(DRIVER(cuGraphLaunch)(ready, stream), CUDA_ERROR_INVALID_HANDLE);
+
+  ASSERT_EQ(DRIVER(cuStreamBeginCapture)(stream, CU_STREAM_CAPTURE_MODE_GLOBAL), CUDA_SUCCESS);
+  CUdeviceptr more = 0;
+  EXPECT_EQ(DRIVER(cuMemAlloc)(&more, 16), CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  EXPECT_EQ(DRIVER(cuStreamEndCapture)(stream, &graph), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+}
+
+TEST_F(EmulatedDriver, SharesMemoryWithTheHost) {
+  CUfunction add = function(load(kPtx), "add");
+  CUdeviceptr managed = 0;
+  ASSERT_EQ(DRIVER(cuMemAllocManaged)(&managed, 256, CU_MEM_ATTACH_GLOBAL), CUDA_SUCCESS);
+  auto* words = reinterpret_cast<std::uint32_t*>(managed);  // NOLINT(performance-no-int-to-ptr): the host's, too
+  std::fill_n(words, 64, 5U);
+  std::uint32_t addend = 2;
+  std::uint32_t count = 64;
+  void* arguments[] = {&managed, &managed, &addend, &count};
+  ASSERT_EQ(DRIVER(cuLaunchKernel)(add, 1, 1, 1, 64, 1, 1, 0, nullptr, arguments, nullptr), CUDA_SUCCESS);
+  ASSERT_EQ(DRIVER(cuCtxSynchronize)(), CUDA_SUCCESS) << last_fault();
+  EXPECT_EQ(words[63], 7U);
+  EXPECT_EQ(DRIVER(cuMemFreeHost)(words), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(DRIVER(cuMemFree)(managed), CUDA_SUCCESS);
+  ASSERT_EQ(DRIVER(cuLaunchKernel)(add, 1, 1, 1, 64, 1, 1, 0, nullptr, arguments, nullptr), CUDA_SUCCESS);
+  EXPECT_EQ(DRIVER(cuCtxSynchronize)(), CUDA_ERROR_ILLEGAL_ADDRESS);
 }
 
 TEST_F(EmulatedDriver, ChoosesThePtxOfTheCard) {

@@ -235,7 +235,7 @@ TEST(KernelReport, SetmaxnregMustBeThere) {
     Lines lines_90a = kernel(kHmma);
     Lines lines_120f = kernel(kQmmaSf);
     for (Lines* lines : {&lines_90a, &lines_120f}) {
-      lines->insert(lines->begin() + 9, {"USETMAXREG.DEALLOC.CTAPOOL " + hex(kProducerRegisters), pool});
+      lines->insert(lines->begin() + 9, {"USETMAXREG.DEALLOC.CTAPOOL " + hex(kOtherWarpRegisters), pool});
     }
     const auto sass = parse_sass(disassembly("sm_90a", function(name, lines_90a)) +
                                  disassembly("sm_120f", function(name, lines_120f)));

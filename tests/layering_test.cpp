@@ -38,8 +38,10 @@ const std::map<std::string, Room> kRooms{
       ""}},
     {"device", {{"spec/"}, kNothing, "emulator/"}},
     {"engine", {{"spec/", "device/"}, kNothing, "kernels/"}},
+    {"runtime", {{"spec/", "emulator/"}, kNothing, ""}},
     {"bench", {{"spec/", "device/", "engine/"}, kNothing, "kernels/"}},
-    {"cli", {{"spec/", "checkpoint/", "reference/", "emulator/", "device/", "engine/", "bench/"}, kNothing, ""}},
+    {"cli",
+     {{"spec/", "checkpoint/", "reference/", "emulator/", "device/", "engine/", "bench/", "runtime/"}, kNothing, ""}},
 };
 
 struct Source {
@@ -137,6 +139,8 @@ TEST(Layering, EachForbiddenIncludeIsFound) {
       {"engine/a.cpp", "#include \"emulator/machine.hpp\"\n"},
       {"engine/a.cpp", "#include \"../kernels/gemm.cuh\"\n"},
       {"cli/a.cpp", "#include \"kernels/gemm.cuh\"\n"},
+      {"runtime/a.cpp", "#include \"device/driver.hpp\"\n"},
+      {"emulator/a.cpp", "#include \"runtime/journal.hpp\"\n"},
       {"attic/a.cpp", "\n"},
   };
   for (const auto& source : forbidden) EXPECT_EQ(violations({source}).size(), 1u) << source.path << ": " << source.text;

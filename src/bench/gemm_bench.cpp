@@ -90,12 +90,8 @@ std::vector<Candidate> GemmBench::candidates(const Workload& workload, std::vect
 }
 
 GemmBench::Operands GemmBench::make_operands(const Workload& workload, Point& point) {
-  const std::uint64_t seed = options_.seed + static_cast<std::uint64_t>(workload.tokens);
-  const auto routing = [&](int launch) {
-    SplitMix64 random(seed + (static_cast<std::uint64_t>(launch) << 32));
-    return random_routing(workload.experts, workload.top_k, workload.tokens, random.next());
-  };
-  const Cost one = cost(workload, routing(0), options_.out);
+  const std::uint64_t seed = options_.seed;
+  const Cost one = cost(workload, launch_routing(workload, seed, 0), options_.out);
   const auto room = static_cast<double>(gpu_.device().memory_bytes) / 2;
   const int most = static_cast<int>(std::min(room / static_cast<double>(weight_bytes(workload)), 64.0));
   point.sets = options_.sets > 0 ? options_.sets
@@ -112,7 +108,7 @@ GemmBench::Operands GemmBench::make_operands(const Workload& workload, Point& po
     operands.w_scales.push_back(gpu_.upload<float>(scales));
   }
   for (int launch = 0; launch < point.launches; ++launch) {
-    const std::vector<std::int32_t> first = routing(launch);
+    const std::vector<std::int32_t> first = launch_routing(workload, seed, launch);
     const Cost costs = cost(workload, first, options_.out);
     point.cost.bytes += costs.bytes / point.launches;
     point.cost.operations += costs.operations / point.launches;

@@ -25,6 +25,12 @@ std::vector<std::int32_t> random_routing(int experts, int top_k, int tokens, std
   return first;
 }
 
+std::vector<std::int32_t> launch_routing(const Workload& workload, std::uint64_t seed, int launch) {
+  const auto tokens = static_cast<std::uint64_t>(workload.tokens);
+  SplitMix64 random(seed + tokens + (static_cast<std::uint64_t>(launch) << 32));
+  return random_routing(workload.experts, workload.top_k, workload.tokens, random.next());
+}
+
 int touched_experts(const std::vector<std::int32_t>& first) {
   int touched = 0;
   for (std::size_t expert = 0; expert + 1 < first.size(); ++expert)

@@ -25,6 +25,9 @@ struct Workload {
 /// Rows of expert e are [first[e], first[e + 1]): every token has top_k distinct experts, each equally likely.
 std::vector<std::int32_t> random_routing(int experts, int top_k, int tokens, std::uint64_t seed);
 
+/// The routing of one launch of a workload: new for each launch, the same for a seed. bench/routing.py draws it too.
+std::vector<std::int32_t> launch_routing(const Workload& workload, std::uint64_t seed, int launch);
+
 /// Experts that have rows.
 int touched_experts(const std::vector<std::int32_t>& first);
 

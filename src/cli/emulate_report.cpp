@@ -70,14 +70,7 @@ Json party_json(const Finding::Party& party) {
 
 Json findings_json(const std::vector<Finding>& findings) {
   Json list = Json::array();
-  for (const Finding& finding : findings) {
-    list.push_back({{"kind", name_of(finding.kind)},
-                    {"what", finding.what},
-                    {"where", party_json(finding.where)},
-                    {"other", party_json(finding.other)},
-                    {"count", finding.count},
-                    {"seed", finding.seed}});
-  }
+  for (const Finding& finding : findings) list.push_back(finding_json(finding));
   return list;
 }
 
@@ -206,6 +199,11 @@ std::string as_json(const EmulateReport& report) {
         {{"buffer", printed.buffer}, {"type", printed.type}, {"count", printed.count}, {"values", printed.values}});
   }
   return json.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
+nlohmann::json finding_json(const Finding& finding) {
+  return {{"kind", name_of(finding.kind)},      {"what", finding.what},   {"where", party_json(finding.where)},
+          {"other", party_json(finding.other)}, {"count", finding.count}, {"seed", finding.seed}};
 }
 
 }  // namespace moesaic::cli

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -41,5 +42,8 @@ struct EmulateReport {
 
 std::string as_text(const EmulateReport& report, bool colour);
 std::string as_json(const EmulateReport& report);
+
+/// One finding, as it stands in reports.
+nlohmann::json finding_json(const emulator::Finding& finding);
 
 }  // namespace moesaic::cli

@@ -324,8 +324,8 @@ int emulate(const EmulateOptions& options) {
 
 void add_emulate(CLI::App& program, int& exit_code) {
   const auto options = std::make_shared<EmulateOptions>();
-  CLI::App* verb =
-      program.add_subcommand("emulate", "run a kernel of a PTX file on an emulated card and say what is wrong");
+  CLI::App* verb = program.add_subcommand(
+      "emulate", "run a kernel of a PTX file, or a CUDA program, on an emulated card and say what is wrong");
   verb->add_option("FILE", options->file,
                    "PTX, or a fat binary with PTX (nvcc -ptx, nvcc -fatbin); with --isa an opcode to show alone");
   verb->add_option("--kernel", options->kernel, "its name; may be left out when the file has one");
@@ -365,6 +365,7 @@ void add_emulate(CLI::App& program, int& exit_code) {
                "  moesaic emulate kernels.fatbin --kernel scan --gpu h200 --seeds 100 --arg in:data.bin --arg "
                "out:sums.bin:4096\n"
                "  moesaic emulate kernels.ptx --list\n"
+               "  moesaic emulate --gpu rtx5090 --sms 4 --json report.json -- ./program its arguments\n"
                "  moesaic emulate --isa mma\n\n" +
                std::string(kExitCodesHelp));
   verb->callback([options, &exit_code] { exit_code = emulate(*options); });

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "cli/nearest.hpp"
+#include "spec/device_fields.hpp"
 #include "spec/error.hpp"
 
 namespace moesaic::cli {
@@ -31,34 +32,6 @@ const char* const kGpuFileHelp =
 namespace {
 
 using Json = nlohmann::json;
-
-/// A field of a card's file and the member of Device that it fills.
-struct Field {
-  const char* name;
-  std::variant<int Device::*, std::int64_t Device::*, double Device::*, bool Device::*> member;
-};
-
-constexpr std::array kFields{
-    Field{"major", &Device::major},
-    Field{"minor", &Device::minor},
-    Field{"sms", &Device::sms},
-    Field{"smem_per_block_bytes", &Device::smem_per_block_bytes},
-    Field{"smem_per_sm_bytes", &Device::smem_per_sm_bytes},
-    Field{"smem_reserved_bytes", &Device::smem_reserved_bytes},
-    Field{"registers_per_sm", &Device::registers_per_sm},
-    Field{"registers_per_block", &Device::registers_per_block},
-    Field{"threads_per_sm", &Device::threads_per_sm},
-    Field{"blocks_per_sm", &Device::blocks_per_sm},
-    Field{"l2_bytes", &Device::l2_bytes},
-    Field{"memory_bytes", &Device::memory_bytes},
-    Field{"clock_mhz", &Device::clock_mhz},
-    Field{"memory_gb_per_s", &Device::memory_gb_per_s},
-    Field{"integrated", &Device::integrated},
-    Field{"read_gb_per_s", &Device::read_gb_per_s},
-    Field{"l2_bytes_per_clock", &Device::l2_bytes_per_clock},
-    Field{"fast_flop_per_clock", &Device::fast_flop_per_clock},
-    Field{"plain_flop_per_clock", &Device::plain_flop_per_clock},
-};
 
 /// Fields that a file may leave out: the known card of the same capability has them.
 constexpr std::array<std::string_view, 4> kRates{"read_gb_per_s", "l2_bytes_per_clock", "fast_flop_per_clock",
@@ -106,7 +79,7 @@ std::string text_of(const Json& json, const char* field, std::string_view otherw
 
 void refuse_unknown_fields(const Json& json, const std::string& option) {
   std::vector<std::string> known{"based_on", "name", "full_name"};
-  for (const Field& field : kFields) known.emplace_back(field.name);
+  for (const DeviceField& field : kDeviceFields) known.emplace_back(field.name);
   for (const auto& [name, value] : json.items()) {
     if (std::find(known.begin(), known.end(), name) == known.end()) {
       throw Error(fmt::format("--gpu {}: no field {} is known{}", option, name, did_you_mean(name, known)));
@@ -139,8 +112,8 @@ GpuModel::GpuModel(const std::string& option) {
   }
   name_ = text_of(json, "name", device_.name, option);
   full_name_ = text_of(json, "full_name", device_.full_name, option);
-  for (const Field& field : kFields) {
-    const auto at = json.find(field.name);
+  for (const DeviceField& field : kDeviceFields) {
+    const auto at = json.find(std::string(field.name));
     if (at == json.end()) {
       const bool may_be_missing = based || std::find(kRates.begin(), kRates.end(), field.name) != kRates.end();
       if (!may_be_missing) throw Error(fmt::format("--gpu {}: {} is missing", option, field.name));

@@ -9,8 +9,10 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "cli/emulate_program.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/nearest.hpp"
 #include "cli/verbs.hpp"
@@ -57,7 +59,16 @@ int explain(const CLI::App& program, const CLI::ParseError& error, const std::ve
   return kBadInput;
 }
 
-int parse_and_run(int count, const char* const* arguments) {
+/// How many arguments stand before "--" in `moesaic emulate OPTIONS -- PROGRAM ARGUMENTS`; all, when this is something
+/// else.
+int own_arguments(int count, const char* const* arguments) {
+  if (count < 2 || std::string_view(arguments[1]) != "emulate") return count;
+  const auto* const end = arguments + count;
+  return static_cast<int>(std::find(arguments, end, std::string_view("--")) - arguments);
+}
+
+int parse_and_run(int all, const char* const* arguments) {
+  const int count = own_arguments(all, arguments);
   CLI::App program("Mixture-of-experts layers in FP8 for consumer Blackwell GPUs, checkable without one.", "moesaic");
   program.set_version_flag("--version", "moesaic " MOESAIC_VERSION, "Print the version and exit");
   program.require_subcommand(1);
@@ -73,7 +84,11 @@ int parse_and_run(int count, const char* const* arguments) {
   add_run(program, exit_code);
   add_list(program);
   add_explain(program, exit_code);
-  add_emulate(program, exit_code);
+  if (count == all) {
+    add_emulate(program, exit_code);
+  } else {
+    add_emulate_program(program, {arguments + count + 1, arguments + all}, exit_code);
+  }
   add_bench(program);
   try {
     program.parse(count, arguments);

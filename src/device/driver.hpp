@@ -34,6 +34,7 @@ namespace moesaic::device {
   X(cuMemcpyHtoD)                                \
   X(cuMemcpyDtoH)                                \
   X(cuMemsetD8)                                  \
+  X(cuLaunchKernel)                              \
   X(cuLaunchKernelEx)                            \
   X(cuCtxSynchronize)                            \
   X(cuOccupancyMaxActiveBlocksPerMultiprocessor) \

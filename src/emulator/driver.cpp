@@ -1,5 +1,7 @@
 #include "emulator/driver.hpp"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <new>
 
@@ -74,6 +76,10 @@ CUresult run_pending(State& all) {
   } catch (const Fault& fault) {
     refuse(CUDA_SUCCESS, fault.what());
     all.sticky = fault_code(fault.kind);
+    if (all.options.failed) all.options.failed(fmt::format("{}: {}", name_of(fault.kind), fault.what()));
+  }
+  if (all.options.found) {
+    for (const Finding& finding : all.machine->take_findings()) all.options.found(finding);
   }
   return all.sticky;
 }
@@ -110,8 +116,11 @@ void configure(const DriverOptions& options) {
 }
 
 void* find_function(std::string_view name) {
-  for (const auto functions : {driver::device_functions(), driver::memory_functions(), driver::module_functions(),
-                               driver::launch_functions(), driver::stream_functions()}) {
+  for (const auto functions : {driver::device_functions(), driver::context_functions(), driver::memory_functions(),
+                               driver::copy_functions(), driver::host_memory_functions(), driver::pool_functions(),
+                               driver::module_functions(), driver::library_functions(), driver::launch_functions(),
+                               driver::stream_functions(), driver::capture_functions(), driver::graph_functions(),
+                               driver::graph_node_functions(), driver::entry_functions()}) {
     for (const driver::NamedFunction& entry : functions) {
       if (entry.name == name) return entry.function;
     }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,10 @@ struct DriverOptions {
   std::uint64_t seed = 1;  ///< of the order in which warps run and copies complete
   int host_threads = 0;    ///< 0: all of the host's
   Checks checks{};         ///< what is looked out for; see take_findings
+  /// When set, gets each finding as soon as the kernels that were waited for have run; take_findings has none then.
+  std::function<void(const Finding& finding)> found{};
+  /// When set, gets the report on each kernel that failed.
+  std::function<void(const std::string& report)> failed{};
 };
 
 /// Chooses the card and forgets everything before: memory, modules, contexts, errors. Not during another call.

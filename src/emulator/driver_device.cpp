@@ -34,6 +34,7 @@ constexpr std::array kErrors{
     MOESAIC_ERROR(CUDA_ERROR_NO_BINARY_FOR_GPU, "no kernel image is available for execution on the device"),
     MOESAIC_ERROR(CUDA_ERROR_INVALID_PTX, "a PTX JIT compilation failed"),
     MOESAIC_ERROR(CUDA_ERROR_INVALID_HANDLE, "invalid resource handle"),
+    MOESAIC_ERROR(CUDA_ERROR_ILLEGAL_STATE, "the operation cannot be performed in the present state"),
     MOESAIC_ERROR(CUDA_ERROR_NOT_READY, "device not ready"),
     MOESAIC_ERROR(CUDA_ERROR_NOT_FOUND, "named symbol not found"),
     MOESAIC_ERROR(CUDA_ERROR_ILLEGAL_ADDRESS, "an illegal memory access was encountered"),
@@ -44,6 +45,21 @@ constexpr std::array kErrors{
     MOESAIC_ERROR(CUDA_ERROR_ASSERT, "device-side assert triggered"),
     MOESAIC_ERROR(CUDA_ERROR_LAUNCH_FAILED, "unspecified launch failure"),
     MOESAIC_ERROR(CUDA_ERROR_NOT_SUPPORTED, "operation not supported"),
+    MOESAIC_ERROR(CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED,
+                  "part or all of the requested memory range is already mapped"),
+    MOESAIC_ERROR(CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED, "pointer does not correspond to a registered memory region"),
+    MOESAIC_ERROR(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "operation not permitted when stream is capturing"),
+    MOESAIC_ERROR(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, "operation failed due to a previous error during capture"),
+    MOESAIC_ERROR(CUDA_ERROR_STREAM_CAPTURE_MERGE, "operation would result in a merge of separate capture sequences"),
+    MOESAIC_ERROR(CUDA_ERROR_STREAM_CAPTURE_UNMATCHED, "capture was not ended in the same stream as it began"),
+    MOESAIC_ERROR(CUDA_ERROR_STREAM_CAPTURE_UNJOINED, "capturing stream has unjoined work"),
+    MOESAIC_ERROR(CUDA_ERROR_STREAM_CAPTURE_ISOLATION, "dependency created on uncaptured work in another stream"),
+    MOESAIC_ERROR(CUDA_ERROR_STREAM_CAPTURE_IMPLICIT,
+                  "operation would make the legacy stream depend on a capturing blocking stream"),
+    MOESAIC_ERROR(CUDA_ERROR_CAPTURED_EVENT, "operation not permitted on an event last recorded in a capturing stream"),
+    MOESAIC_ERROR(CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD,
+                  "attempt to terminate a thread-local capture sequence from another thread"),
+    MOESAIC_ERROR(CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE, "the graph update was not performed"),
     MOESAIC_ERROR(CUDA_ERROR_UNKNOWN, "unknown error"),
 };
 
@@ -209,6 +225,12 @@ CUresult release_context(CUdevice device) {
     all.modules.clear();
     all.streams.clear();
     all.events.clear();
+    all.graphs.clear();
+    all.nodes.clear();
+    all.ready_graphs.clear();
+    all.host_memory.clear();
+    all.pools.clear();
+    all.limits.clear();
     all.legacy = {};
     all.per_thread = {};
     all.known.clear();

@@ -5,7 +5,9 @@
 #include <cstring>
 #include <vector>
 
+#include "emulator/driver_operations.hpp"
 #include "emulator/driver_state.hpp"
+#include "spec/error.hpp"
 
 /// Launching kernels. A launch is only noted; its grid runs when the program waits for the card. A fault in the kernel
 /// is sticky, and is reported by the calls after the launch, as on a real card.
@@ -13,7 +15,7 @@ namespace moesaic::emulator::driver {
 namespace {
 
 /// CUDA_SUCCESS, or the code with which a card refuses to start such a grid.
-CUresult check_launch(const State& all, const Function& function, const Launch& launch) {
+CUresult check_extents(const State& all, const Function& function, const Launch& launch) {
   const Kernel& kernel = *function.kernel;
   const auto refuse_value = [&](const std::string& why) {
     return refuse(CUDA_ERROR_INVALID_VALUE, fmt::format("launch of {}: {}", kernel.name, why));
@@ -49,87 +51,17 @@ CUresult check_cooperative(const State& all, const Kernel& kernel, const Launch&
                             launch.grid.count(), resident));
 }
 
-/// Gathers the arguments into `bytes`, as the kernel's parameters lie. False if they are not given in a legal way.
-bool gather_arguments(const Kernel& kernel, void** arguments, void** extra, std::vector<std::byte>& bytes) {
-  bytes.assign(kernel.parameter_bytes, std::byte{0});
-  if (kernel.parameter_bytes == 0) return true;
-  if (arguments != nullptr) {
-    for (std::size_t i = 0; i < kernel.parameters.size(); ++i) {
-      const Parameter& parameter = kernel.parameters[i];
-      std::memcpy(bytes.data() + parameter.offset, arguments[i], parameter.bytes);
-    }
-    return true;
-  }
-  const void* buffer = nullptr;
-  std::size_t size = 0;
-  for (; extra != nullptr && *extra != CU_LAUNCH_PARAM_END; extra += 2) {
-    if (extra[0] == CU_LAUNCH_PARAM_BUFFER_POINTER) buffer = extra[1];
-    if (extra[0] == CU_LAUNCH_PARAM_BUFFER_SIZE) size = *static_cast<const std::size_t*>(extra[1]);
-  }
-  if (buffer == nullptr || size < bytes.size()) return false;
-  std::memcpy(bytes.data(), buffer, bytes.size());
-  return true;
-}
-
-/// What a launch asks for beyond its extents.
-struct Wishes {
-  bool programmatic = false;  ///< it may start early
-  bool release_at_start = false;
-  bool cooperative = false;
-  bool in_clusters = false;
-  CUevent event = nullptr;  ///< to be recorded when its blocks have released their dependents
-};
-
-/// More launches than this are not kept waiting: the program waits, as it does on a card whose queue is full.
-constexpr std::size_t kMaxPending = 1000;
-
-LaunchOrder order_in(State& all, const Stream& stream, const Wishes& wishes) {
-  Stream with_others = stream;
-  with_others.point = point_of(all, stream);
-  LaunchOrder order = order_of(with_others, all.known, wishes.programmatic);
-  // A launch right before in the same stream is the only one that may be overlapped: not those of other streams.
-  if (wishes.programmatic && stream.last_launch) {
-    if (&stream == &all.legacy) {
-      order.after.add(all.per_thread.point.launches);
-      all.streams.for_each([&](const Stream& other) {
-        if (other.blocking) order.after.add(other.point.launches);
-      });
-    } else if (stream.blocking) {
-      order.after.add(all.legacy.point.launches);
-    }
-  }
-  order.release_at_start = wishes.release_at_start;
-  return order;
-}
-
-CUresult run(State& all, CUfunction handle, Launch launch, CUstream stream_handle, const Wishes& wishes,
-             void** arguments, void** extra) {
-  const Function* function = all.functions.find(handle);
-  Stream* stream = find_stream(all, stream_handle);
-  if (function == nullptr || stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  Event* event = wishes.event == nullptr ? nullptr : all.events.find(wishes.event);
-  if (wishes.event != nullptr && event == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-  CUresult checked = check_launch(all, *function, launch);
-  if (checked == CUDA_SUCCESS && wishes.cooperative) checked = check_cooperative(all, *function->kernel, launch);
+/// Launches a kernel into a stream, or adds it to the graph that the stream is captured into.
+CUresult run(State& all, KernelLaunch launch, CUstream stream, void** arguments, void** extra) {
+  const Function* function = all.functions.find(launch.function);
+  if (function == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  if (find_stream(all, stream) == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  const CUresult checked = check_launch(all, launch);
   if (checked != CUDA_SUCCESS) return checked;
-  std::vector<std::byte> parameters;
-  if (!gather_arguments(*function->kernel, arguments, extra, parameters)) {
+  if (!gather_arguments(*function->kernel, arguments, extra, launch.parameters)) {
     return refuse(CUDA_ERROR_INVALID_VALUE, fmt::format("launch of {}: no arguments", function->kernel->name));
   }
-  launch.parameters = parameters;
-  launch.in_clusters = wishes.in_clusters;
-  launch.cooperative = wishes.cooperative;
-  const LaunchOrder order = order_in(all, *stream, wishes);
-  const std::uint64_t number = all.machine->enqueue(*function->kernel, launch, order);
-  append(*stream, number, order);
-  if (event != nullptr) {
-    *event = Event{.recorded = true,
-                   .without_timing = event->without_timing,
-                   .point = {.launches = order.after, .programmatic = {number}},
-                   .time = std::chrono::steady_clock::now()};
-  }
-  if (all.machine->pending() > kMaxPending) run_pending(all);
-  return CUDA_SUCCESS;
+  return submit(all, stream, launch);
 }
 
 CUresult launch_kernel(CUfunction function, unsigned int grid_x, unsigned int grid_y, unsigned int grid_z,
@@ -140,7 +72,7 @@ CUresult launch_kernel(CUfunction function, unsigned int grid_x, unsigned int gr
                         .block = {block_x, block_y, block_z},
                         .dynamic_shared_bytes = shared_bytes,
                         .parameters = {}};
-    return run(all, function, launch, stream, {}, arguments, extra);
+    return run(all, {.function = function, .launch = launch}, stream, arguments, extra);
   });
 }
 
@@ -152,7 +84,8 @@ CUresult launch_cooperative_kernel(CUfunction function, unsigned int grid_x, uns
                         .block = {block_x, block_y, block_z},
                         .dynamic_shared_bytes = shared_bytes,
                         .parameters = {}};
-    return run(all, function, launch, stream, {.cooperative = true}, arguments, nullptr);
+    return run(all, {.function = function, .launch = launch, .wishes = {.cooperative = true}}, stream, arguments,
+               nullptr);
   });
 }
 
@@ -201,7 +134,7 @@ CUresult launch_kernel_ex(const CUlaunchConfig* config, CUfunction function, voi
                         .block = {config->blockDimX, config->blockDimY, config->blockDimZ},
                         .dynamic_shared_bytes = config->sharedMemBytes,
                         .parameters = {}};
-    return run(all, function, launch, config->hStream, wishes, arguments, extra);
+    return run(all, {.function = function, .launch = launch, .wishes = wishes}, config->hStream, arguments, extra);
   });
 }
 
@@ -225,6 +158,47 @@ CUresult occupancy_with_flags(int* blocks, CUfunction function, int threads, std
 }
 
 }  // namespace
+
+CUresult check_launch(State& all, const KernelLaunch& launch) {
+  const Function* function = all.functions.find(launch.function);
+  if (function == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  const CUevent event = launch.wishes.event;
+  if (event != nullptr && all.events.find(event) == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+  const CUresult checked = check_extents(all, *function, launch.launch);
+  if (checked != CUDA_SUCCESS || !launch.wishes.cooperative) return checked;
+  return check_cooperative(all, *function->kernel, launch.launch);
+}
+
+std::uint64_t enqueue(State& all, const KernelLaunch& launch, const LaunchOrder& order) {
+  const Function* function = all.functions.find(launch.function);
+  if (function == nullptr) throw Error("a kernel is launched whose module is not there any more");
+  Launch with_parameters = launch.launch;
+  with_parameters.parameters = launch.parameters;
+  with_parameters.in_clusters = launch.wishes.in_clusters;
+  with_parameters.cooperative = launch.wishes.cooperative;
+  return all.machine->enqueue(*function->kernel, with_parameters, order);
+}
+
+bool gather_arguments(const Kernel& kernel, void** arguments, void** extra, std::vector<std::byte>& bytes) {
+  bytes.assign(kernel.parameter_bytes, std::byte{0});
+  if (kernel.parameter_bytes == 0) return true;
+  if (arguments != nullptr) {
+    for (std::size_t i = 0; i < kernel.parameters.size(); ++i) {
+      const Parameter& parameter = kernel.parameters[i];
+      std::memcpy(bytes.data() + parameter.offset, arguments[i], parameter.bytes);
+    }
+    return true;
+  }
+  const void* buffer = nullptr;
+  std::size_t size = 0;
+  for (; extra != nullptr && *extra != CU_LAUNCH_PARAM_END; extra += 2) {
+    if (extra[0] == CU_LAUNCH_PARAM_BUFFER_POINTER) buffer = extra[1];
+    if (extra[0] == CU_LAUNCH_PARAM_BUFFER_SIZE) size = *static_cast<const std::size_t*>(extra[1]);
+  }
+  if (buffer == nullptr || size < bytes.size()) return false;
+  std::memcpy(bytes.data(), buffer, bytes.size());
+  return true;
+}
 
 std::span<const NamedFunction> launch_functions() {
   static const NamedFunction functions[] = {

@@ -1,13 +1,11 @@
 #include <cuda.h>
 
 #include <cstring>
-#include <vector>
 
 #include "emulator/driver_state.hpp"
 #include "emulator/tensor_map.hpp"
 
-/// Memory of the emulated card, and tensor maps. Before a copy or fill all that was launched runs, and everything is
-/// done when a call returns: the asynchronous forms have nothing left to wait for.
+/// Memory of the emulated card, and tensor maps.
 namespace moesaic::emulator::driver {
 namespace {
 
@@ -15,15 +13,30 @@ CUresult allocate(CUdeviceptr* address, std::size_t bytes) {
   return with_context(
       [&](State& all) {
         if (address == nullptr || bytes == 0) return CUDA_ERROR_INVALID_VALUE;
+        if (const CUresult legal = check_none_captured(all); legal != CUDA_SUCCESS) return legal;
         *address = all.machine->memory().allocate(bytes);
         return CUDA_SUCCESS;
       },
       CUDA_ERROR_OUT_OF_MEMORY);
 }
 
+/// Rows of an allocation with a pitch begin at multiples of this, as on real cards.
+constexpr std::size_t kPitch = 512;
+
+CUresult allocate_rows(CUdeviceptr* address, std::size_t* pitch, std::size_t width, std::size_t height,
+                       unsigned int element_bytes) {
+  if (pitch == nullptr || (element_bytes != 4 && element_bytes != 8 && element_bytes != 16)) {
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+  *pitch = (width + kPitch - 1) / kPitch * kPitch;
+  return allocate(address, *pitch * height);
+}
+
 CUresult release(CUdeviceptr address) {
   return with_idle_card([&](State& all) {
-    if (address != 0) all.machine->memory().free(address);
+    if (address == 0) return CUDA_SUCCESS;
+    if (all.host_memory.contains(address)) return release_host_memory(all, address, HostMemory::Kind::managed);
+    all.machine->memory().free(address);
     return CUDA_SUCCESS;
   });
 }
@@ -35,89 +48,6 @@ CUresult get_info(std::size_t* free_bytes, std::size_t* total_bytes) {
     if (total_bytes != nullptr) *total_bytes = memory.capacity();
     return CUDA_SUCCESS;
   });
-}
-
-/// Runs a copy or fill in a stream. The host waits for it when `known`: it then knows that what came before has ended.
-template <typename Work>
-CUresult in_stream(CUstream handle, bool known, Work&& work) {
-  return with_context([&](State& all) {
-    Stream* stream = find_stream(all, handle);
-    if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-    const CUresult ran = run_pending(all);
-    if (ran != CUDA_SUCCESS) return ran;
-    if (known) all.known.add(point_of(all, *stream).launches);
-    stream->last_launch.reset();
-    return work(all.machine->memory());
-  });
-}
-
-CUresult copy_to_card_in(CUdeviceptr to, const void* from, std::size_t bytes, CUstream stream, bool known) {
-  return in_stream(stream, known, [&](GlobalMemory& memory) {
-    if (bytes != 0) memory.write(to, from, bytes);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult copy_to_host_in(void* to, CUdeviceptr from, std::size_t bytes, CUstream stream, bool known) {
-  return in_stream(stream, known, [&](const GlobalMemory& memory) {
-    if (bytes != 0) memory.read(to, from, bytes);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult copy_on_card_in(CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream, bool known) {
-  return in_stream(stream, known, [&](GlobalMemory& memory) {
-    if (bytes != 0) memory.copy(to, from, bytes);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult fill_bytes_in(CUdeviceptr to, unsigned char value, std::size_t count, CUstream stream, bool known) {
-  return in_stream(stream, known, [&](GlobalMemory& memory) {
-    if (count != 0) memory.fill(to, std::byte{value}, count);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult fill_words_in(CUdeviceptr to, unsigned int value, std::size_t count, CUstream stream, bool known) {
-  return in_stream(stream, known, [&](GlobalMemory& memory) {
-    if (to % sizeof value != 0) return CUDA_ERROR_INVALID_VALUE;
-    const std::vector<unsigned int> words(count, value);
-    if (count != 0) memory.write(to, words.data(), count * sizeof value);
-    return CUDA_SUCCESS;
-  });
-}
-
-CUresult copy_to_card(CUdeviceptr to, const void* from, std::size_t bytes) {
-  return copy_to_card_in(to, from, bytes, nullptr, true);
-}
-CUresult copy_to_host(void* to, CUdeviceptr from, std::size_t bytes) {
-  return copy_to_host_in(to, from, bytes, nullptr, true);
-}
-CUresult copy_on_card(CUdeviceptr to, CUdeviceptr from, std::size_t bytes) {
-  return copy_on_card_in(to, from, bytes, nullptr, false);
-}
-CUresult fill_bytes(CUdeviceptr to, unsigned char value, std::size_t count) {
-  return fill_bytes_in(to, value, count, nullptr, false);
-}
-CUresult fill_words(CUdeviceptr to, unsigned int value, std::size_t count) {
-  return fill_words_in(to, value, count, nullptr, false);
-}
-
-CUresult copy_to_card_async(CUdeviceptr to, const void* from, std::size_t bytes, CUstream stream) {
-  return copy_to_card_in(to, from, bytes, stream, false);
-}
-CUresult copy_to_host_async(void* to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
-  return copy_to_host_in(to, from, bytes, stream, false);
-}
-CUresult copy_on_card_async(CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream stream) {
-  return copy_on_card_in(to, from, bytes, stream, false);
-}
-CUresult fill_bytes_async(CUdeviceptr to, unsigned char value, std::size_t count, CUstream stream) {
-  return fill_bytes_in(to, value, count, stream, false);
-}
-CUresult fill_words_async(CUdeviceptr to, unsigned int value, std::size_t count, CUstream stream) {
-  return fill_words_in(to, value, count, stream, false);
 }
 
 /// An enumerator as a byte; what does not fit becomes 255, which no checker accepts.
@@ -150,7 +80,7 @@ CUresult encode_tiled(CUtensorMap* to, CUtensorMapDataType type, cuuint32_t rank
     map.interleave = static_cast<Interleave>(as_byte(interleave));
     map.swizzle = static_cast<Swizzle>(as_byte(swizzle));
     map.l2_promotion = as_byte(l2_promotion);
-    map.fill = static_cast<Fill>(as_byte(fill));
+    map.fill = static_cast<emulator::Fill>(as_byte(fill));
     check_encodable(map);
     const TensorMapBytes bytes = pack(map);
     static_assert(sizeof *to == bytes.size());
@@ -164,18 +94,9 @@ CUresult encode_tiled(CUtensorMap* to, CUtensorMapDataType type, cuuint32_t rank
 std::span<const NamedFunction> memory_functions() {
   static const NamedFunction functions[] = {
       MOESAIC_NAMED_FUNCTION(cuMemAlloc, allocate),
+      MOESAIC_NAMED_FUNCTION(cuMemAllocPitch, allocate_rows),
       MOESAIC_NAMED_FUNCTION(cuMemFree, release),
       MOESAIC_NAMED_FUNCTION(cuMemGetInfo, get_info),
-      MOESAIC_NAMED_FUNCTION(cuMemcpyHtoD, copy_to_card),
-      MOESAIC_NAMED_FUNCTION(cuMemcpyDtoH, copy_to_host),
-      MOESAIC_NAMED_FUNCTION(cuMemcpyDtoD, copy_on_card),
-      MOESAIC_NAMED_FUNCTION(cuMemcpyHtoDAsync, copy_to_card_async),
-      MOESAIC_NAMED_FUNCTION(cuMemcpyDtoHAsync, copy_to_host_async),
-      MOESAIC_NAMED_FUNCTION(cuMemcpyDtoDAsync, copy_on_card_async),
-      MOESAIC_NAMED_FUNCTION(cuMemsetD8, fill_bytes),
-      MOESAIC_NAMED_FUNCTION(cuMemsetD8Async, fill_bytes_async),
-      MOESAIC_NAMED_FUNCTION(cuMemsetD32, fill_words),
-      MOESAIC_NAMED_FUNCTION(cuMemsetD32Async, fill_words_async),
       MOESAIC_NAMED_FUNCTION(cuTensorMapEncodeTiled, encode_tiled),
   };
   return functions;

@@ -32,12 +32,12 @@ bool begins_with(const char* image, std::string_view magic) {
   return std::strncmp(image, magic.data(), magic.size()) == 0;
 }
 
-/// Throws Error if PTX text is for another card than one of this capability. Text without a target passes: the parser
-/// complains about it.
-void check_target(std::string_view ptx, int capability) {
+/// The number of the target of PTX text. Throws Error if it is for another card than one of this capability. Text
+/// without a target passes: the parser complains about it.
+int check_target(std::string_view ptx, int capability) {
   constexpr std::string_view kDirective = ".target sm_";
   const std::size_t at = ptx.find(kDirective);
-  if (at == std::string_view::npos) return;
+  if (at == std::string_view::npos) return capability;
   FatBinaryEntry target;
   std::size_t end = at + kDirective.size();
   for (; end < ptx.size() && std::isdigit(static_cast<unsigned char>(ptx[end])) != 0; ++end) {
@@ -45,17 +45,22 @@ void check_target(std::string_view ptx, int capability) {
     if (target.arch > 9999) break;
   }
   if (end < ptx.size() && (ptx[end] == 'a' || ptx[end] == 'f')) target.suffix = ptx[end];
-  if (target.runs_on(capability)) return;
+  if (target.runs_on(capability)) return target.arch;
   throw Error(fmt::format("the PTX is for {}, this card has compute capability {}.{}", target.target(), capability / 10,
                           capability % 10));
 }
 
 using Registers = std::vector<std::pair<std::string, std::uint32_t>>;
 
-CUresult load_ptx(State& all, CUmodule* module, std::string_view ptx, const Registers& registers = {}) {
+/// `code_version`: of the machine code that a real card would run; 0: it would compile the PTX.
+CUresult load_ptx(State& all, CUmodule* module, std::string_view ptx, const Registers& registers = {},
+                  int code_version = 0) {
   try {
-    check_target(ptx, all.options.card.capability());
-    *module = all.modules.add(&all.machine->load(ptx, registers));
+    const int capability = all.options.card.capability();
+    const int version = check_target(ptx, capability);
+    *module = all.modules.add({.module = &all.machine->load(ptx, registers),
+                               .ptx_version = version,
+                               .code_version = code_version != 0 ? code_version : capability});
     return CUDA_SUCCESS;
   } catch (const Error& error) {
     return refuse(CUDA_ERROR_INVALID_PTX, error.what());
@@ -68,14 +73,18 @@ CUresult load_fat_binary(State& all, CUmodule* module, const void* image) {
   const std::span<const std::byte> container(static_cast<const std::byte*>(image), bytes);
   std::string ptx;
   Registers registers;
+  int code_version = 0;
   try {
     ptx = ptx_for(container, all.options.card.capability());
-    const std::string cubin = cubin_for(container, all.options.card.capability());
+    const std::string cubin = cubin_for(container, all.options.card.capability(), &code_version);
     if (!cubin.empty()) registers = read_registers(std::as_bytes(std::span(cubin)));
   } catch (const Error& error) {
-    return refuse(CUDA_ERROR_NO_BINARY_FOR_GPU, error.what());
+    const char* target = all.options.card.major == 12 ? "120f" : "90a";
+    return refuse(CUDA_ERROR_NO_BINARY_FOR_GPU,
+                  fmt::format("{} (an emulated {} runs PTX: nvcc -gencode arch=compute_{},code=[sm_{},compute_{}])",
+                              error.what(), all.options.card.full_name, target, target, target));
   }
-  return load_ptx(all, module, ptx, registers);
+  return load_ptx(all, module, ptx, registers, code_version);
 }
 
 CUresult load(CUmodule* module, const void* image) {
@@ -104,9 +113,9 @@ CUresult load_with_options(CUmodule* module, const void* image, unsigned int, CU
 
 CUresult unload(CUmodule module) {
   return with_idle_card([&](State& all) {
-    const Module* const* found = all.modules.find(module);
+    const LoadedModule* found = all.modules.find(module);
     if (found == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-    all.machine->unload(**found);
+    all.machine->unload(*found->module);
     const auto number = reinterpret_cast<std::uintptr_t>(module);
     all.functions.remove_if([&](const Function& function) { return function.module == number; });
     all.modules.remove(module);
@@ -117,9 +126,9 @@ CUresult unload(CUmodule module) {
 CUresult get_function(CUfunction* function, CUmodule module, const char* name) {
   return with_context([&](State& all) {
     if (function == nullptr || name == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    const Module* const* found = all.modules.find(module);
+    const LoadedModule* found = all.modules.find(module);
     if (found == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-    const Kernel* kernel = (*found)->find_kernel(name);
+    const Kernel* kernel = found->module->find_kernel(name);
     if (kernel == nullptr) return refuse(CUDA_ERROR_NOT_FOUND, fmt::format("the module has no kernel {}", name));
     *function = all.functions.find_if([&](const Function& known) { return known.kernel == kernel; });
     if (*function == nullptr) {
@@ -135,9 +144,9 @@ CUresult get_function(CUfunction* function, CUmodule module, const char* name) {
 CUresult get_global(CUdeviceptr* address, std::size_t* bytes, CUmodule module, const char* name) {
   return with_context([&](State& all) {
     if (name == nullptr) return CUDA_ERROR_INVALID_VALUE;
-    const Module* const* found = all.modules.find(module);
+    const LoadedModule* found = all.modules.find(module);
     if (found == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-    const Variable* variable = (*found)->find_variable(name);
+    const Variable* variable = found->module->find_variable(name);
     if (variable == nullptr) return refuse(CUDA_ERROR_NOT_FOUND, fmt::format("the module has no variable {}", name));
     if (address != nullptr) *address = variable->address;
     if (bytes != nullptr) *bytes = variable->bytes;
@@ -163,6 +172,9 @@ CUresult set_attribute(CUfunction handle, CUfunction_attribute attribute, int va
       }
       case CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
         return value >= -1 && value <= 100 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+      case CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED:
+      case CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
+        return CUDA_SUCCESS;
       default:
         return CUDA_ERROR_INVALID_VALUE;
     }
@@ -198,8 +210,23 @@ CUresult get_attribute(int* value, CUfunction_attribute attribute, CUfunction ha
         *value = static_cast<int>(kernel.registers);
         return CUDA_SUCCESS;
       case CU_FUNC_ATTRIBUTE_BINARY_VERSION:
-      case CU_FUNC_ATTRIBUTE_PTX_VERSION:
-        *value = all.options.card.capability();
+      case CU_FUNC_ATTRIBUTE_PTX_VERSION: {
+        const LoadedModule* module = all.modules.find(reinterpret_cast<CUmodule>(function->module));
+        *value = attribute == CU_FUNC_ATTRIBUTE_PTX_VERSION ? module->ptx_version : module->code_version;
+        return CUDA_SUCCESS;
+      }
+      case CU_FUNC_ATTRIBUTE_CONST_SIZE_BYTES:
+      case CU_FUNC_ATTRIBUTE_CACHE_MODE_CA:
+      case CU_FUNC_ATTRIBUTE_CLUSTER_SIZE_MUST_BE_SET:
+      case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH:
+      case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_HEIGHT:
+      case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_DEPTH:
+      case CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED:
+      case CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
+        *value = 0;
+        return CUDA_SUCCESS;
+      case CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
+        *value = -1;
         return CUDA_SUCCESS;
       default:
         return refuse(CUDA_ERROR_INVALID_VALUE,

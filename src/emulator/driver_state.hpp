@@ -3,6 +3,7 @@
 #include <cuda.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -12,6 +13,7 @@
 #include <type_traits>
 
 #include "emulator/driver.hpp"
+#include "emulator/driver_graph.hpp"
 #include "emulator/driver_streams.hpp"
 #include "emulator/machine.hpp"
 
@@ -23,11 +25,27 @@ namespace moesaic::emulator::driver {
 inline constexpr int kDefaultSharedBytes = 48 * 1024;
 inline constexpr unsigned kMaxBlockThreads = 1024;
 
+/// A module, and for which compute capabilities its code was compiled (120).
+struct LoadedModule {
+  const Module* module = nullptr;
+  int ptx_version = 0;
+  int code_version = 0;  ///< of machine code
+};
+
 /// A kernel that the program asked for by name.
 struct Function {
   std::uintptr_t module = 0;
   const Kernel* kernel = nullptr;
   int max_dynamic_shared_bytes = 0;
+};
+
+/// Memory that host and card share under one address.
+struct HostMemory {
+  enum class Kind : std::uint8_t { managed, pinned, registered };
+  Kind kind = Kind::managed;
+  std::size_t bytes = 0;
+  unsigned int flags = 0;
+  std::unique_ptr<void, decltype(&std::free)> owned{nullptr, &std::free};  ///< not of registered memory
 };
 
 /// Live objects of one kind. Handles are numbers that no other object of the process ever had, so a stale handle is
@@ -67,6 +85,10 @@ class Handles {
   void for_each(Visit&& visit) const {
     for (const auto& entry : objects_) visit(entry.second);
   }
+  template <typename Visit>
+  void for_each(Visit&& visit) {
+    for (auto& entry : objects_) visit(entry.second);
+  }
 
   void clear() { objects_.clear(); }
 
@@ -91,12 +113,20 @@ struct State {
   int retained = 0;  ///< of the primary context
   std::unique_ptr<Machine> machine;
   Handles<CUcontext, int> contexts;
-  Handles<CUmodule, const Module*> modules;
+  Handles<CUmodule, LoadedModule> modules;
   Handles<CUfunction, Function> functions;
   Stream legacy;      ///< the default stream
   Stream per_thread;  ///< CU_STREAM_PER_THREAD: one for all threads of the host
   Handles<CUstream, Stream> streams;
   Handles<CUevent, Event> events;
+  Handles<CUgraph, std::shared_ptr<Graph>> graphs;
+  Handles<CUgraphNode, Node> nodes;
+  Handles<CUgraphExec, std::shared_ptr<ReadyGraph>> ready_graphs;
+  std::uint64_t captures = 0;  ///< begun
+  std::map<CUdeviceptr, HostMemory> host_memory;
+  Handles<CUmemoryPool, int> pools;
+  unsigned int context_flags = 0;
+  std::map<CUlimit, std::size_t> limits;
   GridSet known;                   ///< launches that have ended, as far as the host knows
   CUresult sticky = CUDA_SUCCESS;  ///< a kernel's fault, returned by every later call
   std::string fault;               ///< for last_fault
@@ -162,6 +192,9 @@ Stream* find_stream(State& all, CUstream stream);
 /// All that has been launched into a stream, and into those that it waits for.
 Point point_of(State& all, const Stream& stream);
 
+/// Ends memory of that kind; CUDA_ERROR_INVALID_VALUE if the address is not the begin of such.
+CUresult release_host_memory(State& all, CUdeviceptr address, HostMemory::Kind kind);
+
 /// A driver function under the name that libcuda exports.
 struct NamedFunction {
   std::string_view name;
@@ -185,5 +218,14 @@ std::span<const NamedFunction> memory_functions();
 std::span<const NamedFunction> module_functions();
 std::span<const NamedFunction> launch_functions();
 std::span<const NamedFunction> stream_functions();
+std::span<const NamedFunction> copy_functions();
+std::span<const NamedFunction> host_memory_functions();
+std::span<const NamedFunction> pool_functions();
+std::span<const NamedFunction> context_functions();
+std::span<const NamedFunction> entry_functions();
+std::span<const NamedFunction> library_functions();
+std::span<const NamedFunction> capture_functions();
+std::span<const NamedFunction> graph_functions();
+std::span<const NamedFunction> graph_node_functions();
 
 }  // namespace moesaic::emulator::driver

@@ -9,25 +9,57 @@ namespace moesaic::emulator::driver {
 namespace {
 
 CUresult synchronize() {
-  return with_idle_card([](State& all) {
+  return with_context([](State& all) {
+    if (const CUresult legal = check_none_captured(all); legal != CUDA_SUCCESS) return legal;
+    if (const CUresult ran = run_pending(all); ran != CUDA_SUCCESS) return ran;
     all.known.add(point_of(all, all.legacy).launches);
     all.streams.for_each([&](const Stream& stream) { all.known.add(stream.point.launches); });
     return CUDA_SUCCESS;
   });
 }
 
-CUresult create_stream(CUstream* stream, unsigned int flags) {
+CUresult create_stream_with_priority(CUstream* stream, unsigned int flags, int priority) {
   return with_context([&](State& all) {
     if (stream == nullptr || flags > CU_STREAM_NON_BLOCKING) return CUDA_ERROR_INVALID_VALUE;
     Stream fresh;
     fresh.blocking = flags != CU_STREAM_NON_BLOCKING;
+    fresh.flags = flags;
+    fresh.priority = std::clamp(priority, -5, 0);
     *stream = all.streams.add(fresh);
     return CUDA_SUCCESS;
   });
 }
 
-CUresult create_stream_with_priority(CUstream* stream, unsigned int flags, int) {
-  return create_stream(stream, flags);
+CUresult create_stream(CUstream* stream, unsigned int flags) {
+  return create_stream_with_priority(stream, flags, 0);
+}
+
+/// Calls body(stream) for a stream that is there.
+template <typename Body>
+CUresult with_stream(CUstream handle, const void* result, Body&& body) {
+  return with_context([&](State& all) {
+    const Stream* stream = find_stream(all, handle);
+    if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    if (result == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    body(*stream);
+    return CUDA_SUCCESS;
+  });
+}
+
+CUresult stream_flags(CUstream handle, unsigned int* flags) {
+  return with_stream(handle, flags, [&](const Stream& stream) { *flags = stream.flags; });
+}
+CUresult stream_priority(CUstream handle, int* priority) {
+  return with_stream(handle, priority, [&](const Stream& stream) { *priority = stream.priority; });
+}
+CUresult stream_context(CUstream handle, CUcontext* context) {
+  return with_stream(handle, context, [&](const Stream&) { *context = current_context(); });
+}
+CUresult stream_device(CUstream handle, CUdevice* device) {
+  return with_stream(handle, device, [&](const Stream&) { *device = 0; });
+}
+CUresult stream_id(CUstream handle, unsigned long long* id) {
+  return with_stream(handle, id, [&](const Stream&) { *id = reinterpret_cast<std::uintptr_t>(handle); });
 }
 
 /// What was launched into the stream runs; a blocking one stays before what comes later in the default stream.
@@ -42,9 +74,11 @@ CUresult destroy_stream(CUstream handle) {
 }
 
 CUresult synchronize_stream(CUstream handle) {
-  return with_idle_card([&](State& all) {
+  return with_context([&](State& all) {
     const Stream* stream = find_stream(all, handle);
     if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    if (const CUresult legal = check_not_captured(all, handle); legal != CUDA_SUCCESS) return legal;
+    if (const CUresult ran = run_pending(all); ran != CUDA_SUCCESS) return ran;
     all.known.add(point_of(all, *stream).launches);
     return CUDA_SUCCESS;
   });
@@ -52,12 +86,40 @@ CUresult synchronize_stream(CUstream handle) {
 
 CUresult wait_in_stream(CUstream handle, CUevent event, unsigned int) {
   return with_context([&](State& all) {
+    if (all.events.find(event) == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    return submit(all, handle, EventWait{.event = event});
+  });
+}
+
+/// Calls a function of the program when all before it in the stream has run: now, without the driver's lock.
+CUresult call_host(CUstream handle, CUhostFn function, void* data) {
+  bool captured = false;
+  const CUresult ready = with_context([&](State& all) {
     Stream* stream = find_stream(all, handle);
-    const Event* found = all.events.find(event);
-    if (stream == nullptr || found == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-    if (found->recorded) wait_for(*stream, found->point);
+    if (stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    if (function == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    captured = stream->capture != nullptr;
+    if (captured) return submit(all, handle, HostCall{.function = function, .data = data});
+    if (const CUresult legal = check_not_captured(all, handle); legal != CUDA_SUCCESS) return legal;
+    stream->last_launch.reset();
+    return run_pending(all);
+  });
+  if (ready == CUDA_SUCCESS && !captured) function(data);
+  return ready;
+}
+
+/// A callback runs with the error of what came before it, too.
+CUresult add_callback(CUstream handle, CUstreamCallback callback, void* data, unsigned int flags) {
+  if (callback == nullptr || flags != 0) return CUDA_ERROR_INVALID_VALUE;
+  const CUresult ran = with_context([&](State& all) {
+    if (find_stream(all, handle) == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    if (const CUresult legal = check_not_captured(all, handle); legal != CUDA_SUCCESS) return legal;
+    run_pending(all);
     return CUDA_SUCCESS;
   });
+  if (ran != CUDA_SUCCESS) return ran;
+  callback(handle, with_context([](State&) { return CUDA_SUCCESS; }), data);
+  return CUDA_SUCCESS;
 }
 
 CUresult create_event(CUevent* event, unsigned int flags) {
@@ -72,26 +134,24 @@ CUresult create_event(CUevent* event, unsigned int flags) {
 
 CUresult record_event(CUevent event, CUstream handle) {
   return with_context([&](State& all) {
-    Event* found = all.events.find(event);
-    Stream* stream = find_stream(all, handle);
-    if (found == nullptr || stream == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-    *found = Event{.recorded = true,
-                   .without_timing = found->without_timing,
-                   .point = point_of(all, *stream),
-                   .time = std::chrono::steady_clock::now()};
-    stream->last_launch.reset();
-    return CUDA_SUCCESS;
+    if (all.events.find(event) == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    return submit(all, handle, EventRecord{.event = event});
   });
 }
 
-CUresult record_event_with_flags(CUevent event, CUstream stream, unsigned int) {
-  return record_event(event, stream);
+CUresult record_event_with_flags(CUevent event, CUstream stream, unsigned int flags) {
+  if (flags != CU_EVENT_RECORD_EXTERNAL) return record_event(event, stream);
+  return with_context([](State&) {
+    return refuse(CUDA_ERROR_NOT_SUPPORTED, "recording an event as an external node is not emulated");
+  });
 }
 
 CUresult synchronize_event(CUevent event) {
-  return with_idle_card([&](State& all) {
+  return with_context([&](State& all) {
     const Event* found = all.events.find(event);
     if (found == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    if (found->capture != nullptr) return CUDA_ERROR_CAPTURED_EVENT;
+    if (const CUresult ran = run_pending(all); ran != CUDA_SUCCESS) return ran;
     all.known.add(found->point.launches);
     return CUDA_SUCCESS;
   });
@@ -136,6 +196,13 @@ std::span<const NamedFunction> stream_functions() {
       MOESAIC_NAMED_FUNCTION(cuStreamDestroy, destroy_stream),
       MOESAIC_NAMED_FUNCTION(cuStreamSynchronize, synchronize_stream),
       MOESAIC_NAMED_FUNCTION(cuStreamQuery, synchronize_stream),
+      MOESAIC_NAMED_FUNCTION(cuStreamGetFlags, stream_flags),
+      MOESAIC_NAMED_FUNCTION(cuStreamGetPriority, stream_priority),
+      MOESAIC_NAMED_FUNCTION(cuStreamGetCtx, stream_context),
+      MOESAIC_NAMED_FUNCTION(cuStreamGetId, stream_id),
+      {"cuStreamGetDevice", reinterpret_cast<void*>(&stream_device)},
+      MOESAIC_NAMED_FUNCTION(cuStreamAddCallback, add_callback),
+      MOESAIC_NAMED_FUNCTION(cuLaunchHostFunc, call_host),
       MOESAIC_NAMED_FUNCTION(cuStreamWaitEvent, wait_in_stream),
       MOESAIC_NAMED_FUNCTION(cuEventCreate, create_event),
       MOESAIC_NAMED_FUNCTION(cuEventRecord, record_event),

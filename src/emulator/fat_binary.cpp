@@ -86,9 +86,16 @@ std::string unpacked(const FatBinaryEntry& entry) {
     if (entry.uncompressed_bytes > kLargestPtx) {
       malformed(fmt::format("the code of {} claims {} bytes", entry.target(), entry.uncompressed_bytes));
     }
+    // Before so much memory is taken for it: what the compressed bytes say of their size, or can be at most.
+    constexpr std::size_t kLz4Ratio = 255;
+    const bool is_zstd = entry.compression == FatBinaryEntry::Compression::kZstd;
+    const auto told = is_zstd ? ZSTD_getFrameContentSize(from, entry.payload.size()) : ZSTD_CONTENTSIZE_UNKNOWN;
+    const bool wrong = is_zstd ? told != ZSTD_CONTENTSIZE_UNKNOWN && told != entry.uncompressed_bytes
+                               : entry.uncompressed_bytes / kLz4Ratio > entry.payload.size();
+    if (wrong) malformed(fmt::format("the code of {} cannot be of {} bytes", entry.target(), entry.uncompressed_bytes));
     text.resize(entry.uncompressed_bytes);
     bool good = false;
-    if (entry.compression == FatBinaryEntry::Compression::kZstd) {
+    if (is_zstd) {
       good = ZSTD_decompress(text.data(), text.size(), from, entry.payload.size()) == text.size();
     } else {
       const int written =
@@ -136,14 +143,16 @@ std::vector<FatBinaryEntry> read_fat_binary(std::span<const std::byte> image) {
   return entries;
 }
 
-std::string cubin_for(std::span<const std::byte> image, int capability) {
+std::string cubin_for(std::span<const std::byte> image, int capability, int* arch) {
   const std::vector<FatBinaryEntry> entries = read_fat_binary(image);
   const FatBinaryEntry* best = nullptr;
   for (const FatBinaryEntry& entry : entries) {
     if (entry.kind != FatBinaryEntry::Kind::kElf || !entry.runs_on(capability)) continue;
     if (best == nullptr || rank_of(entry) > rank_of(*best)) best = &entry;
   }
-  return best == nullptr ? std::string{} : unpacked(*best);
+  if (best == nullptr) return {};
+  if (arch != nullptr) *arch = best->arch;
+  return unpacked(*best);
 }
 
 std::string ptx_for(std::span<const std::byte> image, int capability) {

@@ -41,7 +41,7 @@ std::vector<FatBinaryEntry> read_fat_binary(std::span<const std::byte> image);
 std::string ptx_for(std::span<const std::byte> image, int capability);
 
 /// The machine code that such a card would run, unpacked: the highest target that it can run, of equal ones the more
-/// specific. Empty when there is none.
-std::string cubin_for(std::span<const std::byte> image, int capability);
+/// specific. Empty when there is none. `arch`, unless null, gets its number (120).
+std::string cubin_for(std::span<const std::byte> image, int capability, int* arch = nullptr);
 
 }  // namespace moesaic::emulator

@@ -35,15 +35,33 @@ std::uint64_t GlobalMemory::allocate(std::uint64_t bytes) {
   owned.range = Allocation{next_, next_ + bytes, owned.storage.get(), owned.defined.get()};
   next_ += (bytes + kGap + kAlignment - 1) / kAlignment * kAlignment;
   used_ += bytes;
-  allocations_.push_back(std::move(owned));  // addresses only grow: the order holds
-  return allocations_.back().range.begin;
+  const std::uint64_t address = owned.range.begin;
+  insert(std::move(owned));
+  return address;
+}
+
+void GlobalMemory::adopt(void* data, std::uint64_t bytes) {
+  const auto begin = reinterpret_cast<std::uint64_t>(data);
+  const Allocation* below = nearest_below(begin + std::max<std::uint64_t>(bytes, 1) - 1);
+  if (below != nullptr && below->end > begin) {
+    throw Error(fmt::format("the card reaches {} bytes at {:#x} already, or some of them", bytes, begin));
+  }
+  Owned owned;
+  owned.range = Allocation{begin, begin + bytes, static_cast<std::byte*>(data), nullptr};
+  insert(std::move(owned));
+}
+
+void GlobalMemory::insert(Owned owned) {
+  const auto above = std::upper_bound(allocations_.begin(), allocations_.end(), owned.range.begin,
+                                      [](std::uint64_t a, const Owned& other) { return a < other.range.begin; });
+  allocations_.insert(above, std::move(owned));
 }
 
 void GlobalMemory::free(std::uint64_t address) {
   const auto at = std::find_if(allocations_.begin(), allocations_.end(),
                                [&](const Owned& owned) { return owned.range.begin == address; });
   if (at == allocations_.end()) throw Error(fmt::format("{:#x} is not the address of an allocation", address));
-  used_ -= at->range.end - at->range.begin;
+  if (at->storage != nullptr) used_ -= at->range.end - at->range.begin;
   allocations_.erase(at);
 }
 
@@ -95,6 +113,10 @@ void GlobalMemory::copy(std::uint64_t to, std::uint64_t from, std::size_t bytes)
   const Allocation& source = require(from, bytes, "copy from");
   std::memmove(target.at(to), source.at(from), bytes);
   if (target.defined == nullptr) return;
+  if (source.defined == nullptr) {
+    define(target, to, bytes);
+    return;
+  }
   // Where the ranges overlap, this may take what was copied for what was there: then more counts as defined, not less.
   define(target, to, bytes);
   for (std::size_t done = 0; done < bytes; done += 64) {

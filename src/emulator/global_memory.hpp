@@ -40,6 +40,11 @@ class GlobalMemory {
   /// Throws Error when the card or the host has no room.
   std::uint64_t allocate(std::uint64_t bytes);
 
+  /// Makes `bytes` of the host's memory the card's too, under the same address: it is for both to read and write, and
+  /// counts as defined. They stay the caller's, and must live until free(). Throws Error when some of it is already
+  /// an allocation.
+  void adopt(void* data, std::uint64_t bytes);
+
   /// Ends an allocation. Throws Error when `address` is not the begin of a live one.
   void free(std::uint64_t address);
 
@@ -58,6 +63,9 @@ class GlobalMemory {
   /// The live allocation that holds all of [address, address + bytes), or null.
   const Allocation* find(std::uint64_t address, std::uint64_t bytes) const;
 
+  /// Whether the address is one that allocate() has given out, or may give out: no memory of the host lies there.
+  static bool is_card_address(std::uint64_t address) { return address >= kFirst && address < kEnd; }
+
   /// The live allocation nearest below or at `address`, or null; for messages.
   const Allocation* nearest_below(std::uint64_t address) const;
 
@@ -74,13 +82,18 @@ class GlobalMemory {
     std::unique_ptr<DefinedBytes> defined;
   };
 
+  // A part of the address space where neither programs nor shared libraries, stacks and heaps lie.
+  static constexpr std::uint64_t kFirst = 0x1100'0000'0000;
+  static constexpr std::uint64_t kEnd = 0x5000'0000'0000;
+
   const Allocation& require(std::uint64_t address, std::size_t bytes, const char* what) const;
+  void insert(Owned owned);
   void define(const Allocation& allocation, std::uint64_t address, std::size_t bytes);
 
   std::uint64_t capacity_;
   std::uint64_t used_ = 0;
   bool follows_definedness_ = false;
-  std::uint64_t next_ = 0x7f00'0000'0000;
+  std::uint64_t next_ = kFirst;
   std::vector<Owned> allocations_;  // sorted by address
 };
 

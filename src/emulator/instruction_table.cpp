@@ -80,6 +80,7 @@ int place_of_atomic(std::string_view word) {
 int place_of(std::string_view opcode, std::string_view word) {
   if (is_arithmetic(opcode)) return place_of_arithmetic(word);
   if (opcode == "atom" || opcode == "red") return place_of_atomic(word);
+  if (opcode == "vote") return word == ".sync" ? -1 : 0;
   if (!is_one_of(opcode, {"mma", "ldmatrix", "stmatrix"})) return 0;
   if (opcode == "mma") {
     if (word.starts_with(".kind::")) return 1;

@@ -9,6 +9,10 @@
 namespace moesaic::kernel_report {
 namespace {
 
+std::string symbol_of(const Config& config) {
+  return kernels::symbol(config);
+}
+
 /// Collects what is wrong with one row.
 class Judge {
  public:
@@ -50,9 +54,9 @@ class Judge {
   }
 
   void check_shared_registers(const Config& config) const {
-    if (config.producer_warps() != 4) return;
+    if (config.other_warps() != 4) return;
     check_setmaxnreg("TRY_ALLOC", kMmaWarpRegisters);
-    check_setmaxnreg("DEALLOC", kProducerRegisters);
+    check_setmaxnreg("DEALLOC", kOtherWarpRegisters);
   }
 
  private:
@@ -133,7 +137,7 @@ Row make_row(const Compiled& compiled, std::span<const Config> variants, const T
           .config = std::nullopt,
           .smem_bytes = static_cast<std::size_t>(compiled.static_smem_bytes),
           .loops = {}};
-  const auto config = std::ranges::find(variants, compiled.entry, kernels::symbol);
+  const auto config = std::ranges::find(variants, compiled.entry, symbol_of);
   if (config == variants.end()) return row;
   row.name = variant_name(*config);
   row.config = *config;
@@ -176,7 +180,7 @@ void find_missing(const PtxasReport& ptxas, std::span<const Config> variants, co
                                    variant_name(config), kernels::symbol(config), target.name));
   }
   for (const Compiled& other : ptxas.entries) {
-    const bool is_variant = std::ranges::find(variants, other.entry, kernels::symbol) != variants.end();
+    const bool is_variant = std::ranges::find(variants, other.entry, symbol_of) != variants.end();
     if (is_variant || other.target == target.name || reported(ptxas, other.entry, target.name)) continue;
     problems.push_back(fmt::format("{} was compiled for {} and not for {}", other.entry, other.target, target.name));
   }

@@ -1,0 +1,66 @@
+# CUDA programs as their authors build them, run by `moesaic emulate -- PROGRAM`. An uninstrumented program cannot load
+# libraries with sanitizers in them, and there is no CUDA compiler that runs under qemu-user.
+if(MOESAIC_SANITIZE OR CMAKE_CROSSCOMPILING OR NOT TARGET moesaic_cudart)
+  return()
+endif()
+
+# moesaic_cuda_program(NAME SOURCE LIBRARIES...): the program NAME from a CUDA source, for sm_120f and sm_90a, with the
+# runtime as a shared library. It is linked with the substitute, as whose soname and versions are the real one's, and finds
+# neither by itself.
+function(moesaic_cuda_program name source)
+  set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.o)
+  cmake_path(ABSOLUTE_PATH source)
+  add_custom_command(
+    OUTPUT ${object}
+    COMMAND ${MOESAIC_NVCC} -c -std=c++17 -O1 -lineinfo --extended-lambda -I ${PROJECT_SOURCE_DIR}/tests
+            -gencode arch=compute_120f,code=[sm_120f,compute_120f] -MD -MF ${object}.d -MT ${object} -o ${object} ${source}
+    DEPENDS ${source} ${MOESAIC_NVCC}
+    DEPFILE ${object}.d
+    COMMENT "Compiling ${name} with nvcc"
+    VERBATIM)
+  add_executable(${name} ${object})
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX SKIP_BUILD_RPATH ON)
+  target_link_libraries(${name} PRIVATE moesaic_cudart ${ARGN})
+  target_link_options(${name} PRIVATE -Wl,--allow-shlib-undefined)
+endfunction()
+
+moesaic_cuda_program(runtime_vector_add runtime/vector_add.cu)
+moesaic_cuda_program(runtime_calls runtime/calls.cu)
+moesaic_cuda_program(runtime_graphs runtime/graphs.cu)
+moesaic_cuda_program(runtime_bugs runtime/bugs.cu)
+moesaic_cuda_program(runtime_algorithms runtime/algorithms.cu)
+moesaic_cuda_program(runtime_gtest runtime/gtest.cu GTest::gtest_main)
+find_package(benchmark QUIET)
+if(benchmark_FOUND)
+  moesaic_cuda_program(runtime_benchmark runtime/benchmark.cu benchmark::benchmark)
+endif()
+
+# One as nvcc links it by default, where the toolkit has that library.
+find_library(cudart_static cudart_static NO_CACHE HINTS ${nvcc_bin}/../lib ${nvcc_bin}/../lib64)
+if(cudart_static)
+  add_executable(runtime_static ${CMAKE_CURRENT_BINARY_DIR}/runtime_vector_add.o)
+  set_target_properties(runtime_static PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_libraries(runtime_static PRIVATE ${cudart_static} Threads::Threads ${CMAKE_DL_LIBS} rt)
+endif()
+
+moesaic_test(runtime_test nlohmann_json::nlohmann_json)
+target_compile_definitions(runtime_test PRIVATE MOESAIC_PROGRAM="$<TARGET_FILE:moesaic>"
+                                                MOESAIC_PROGRAMS="${CMAKE_CURRENT_BINARY_DIR}"
+                                                MOESAIC_HAS_BENCHMARK=$<BOOL:${benchmark_FOUND}>
+                                                MOESAIC_HAS_STATIC=$<BOOL:${cudart_static}>)
+add_dependencies(runtime_test moesaic runtime_vector_add runtime_calls runtime_graphs runtime_bugs runtime_algorithms
+                 runtime_gtest)
+if(cudart_static)
+  add_dependencies(runtime_static runtime_vector_add)
+  add_dependencies(runtime_test runtime_static)
+endif()
+if(benchmark_FOUND)
+  add_dependencies(runtime_test runtime_benchmark)
+endif()
+
+# find_package(Moesaic) in a project of somebody else's.
+add_test(NAME Runtime.FindPackage
+         COMMAND ${CMAKE_COMMAND} -D BUILD=${PROJECT_BINARY_DIR} -D SOURCE=${CMAKE_CURRENT_SOURCE_DIR}/consumer
+                 -D WORK=${CMAKE_CURRENT_BINARY_DIR}/consumer -D PROGRAM=$<TARGET_FILE:runtime_vector_add>
+                 -D PROGRAM_WITH_BUG=$<TARGET_FILE:runtime_bugs> -D CMAKE_CTEST_COMMAND=${CMAKE_CTEST_COMMAND}
+                 -P ${CMAKE_CURRENT_SOURCE_DIR}/consumer/run.cmake)
