@@ -5,7 +5,7 @@ help:
 	@echo "make run            build, then compute one MoE layer on this machine and on an emulated GB10, and check both"
 	@echo "make test           check-format, test-release and test-sanitize"
 	@echo "make test-release   build and run the tests"
-	@echo "make test-sanitize  the same with the address and undefined-behaviour sanitizers"
+	@echo "make test-sanitize  all but the longest with the address and undefined-behaviour sanitizers"
 	@echo "make test-arm64     cross-build for 64-bit Arm and run the tests under qemu-user"
 	@echo "make fuzz           feed the readers with damaged files, a minute for each"
 	@echo "make check-format   whether clang-format agrees with every source"

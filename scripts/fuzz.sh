@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# scripts/fuzz.sh [SECONDS [TARGET...]]: feeds each fuzz target (fuzz/TARGET_fuzz.cpp; all of them by default) for so
-# many seconds (60), from the seeds in fuzz/corpus/TARGET, under the address and undefined-behaviour sanitizers. Exits
-# with 1 when an input makes one crash, leak, hang or take 2 GB; that input then lies in build/fuzz/.
+# scripts/fuzz.sh [SECONDS [TARGET...]]: feeds each fuzz target (fuzz/TARGET_fuzz.cpp; all of them by default, at the
+# same time) for so many seconds (60), from the seeds in fuzz/corpus/TARGET, under the address and undefined-behaviour
+# sanitizers. Exits with 1 when an input makes one crash, leak, hang or take 2 GB; that input then lies in build/fuzz/.
 # Needs clang++-14 with libFuzzer: the set "fuzz" of packages.txt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -73,4 +73,11 @@ run() {
 targets=("$@")
 [ ${#targets[@]} != 0 ] || read -ra targets <<<"$(all_targets)"
 for target in "${targets[@]}"; do build "$target"; done
-for target in "${targets[@]}"; do run "$target"; done
+running=()
+for target in "${targets[@]}"; do
+  run "$target" &
+  running+=($!)
+done
+failed=0
+for pid in "${running[@]}"; do wait "$pid" || failed=1; done
+exit "$failed"

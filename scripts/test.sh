@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # scripts/test.sh PART...: the parts of `make test`, in the order given. format: clang-format agrees with every source.
-# release, sanitize: the tests, built with the CMake preset of that name.
+# release, sanitize: the tests, built with the CMake preset of that name. Under the sanitizers the emulator's longest runs
+# stay out (CMakePresets.json): other tests take each part of it, and those runs repeat them by the thousand.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/bootstrap.sh check

@@ -8,6 +8,7 @@
 
 #include "cli/exit_code.hpp"
 #include "cli/program.hpp"
+#include "mentions.hpp"
 
 namespace moesaic::cli {
 namespace {
@@ -19,9 +20,11 @@ int run(std::vector<const char*> arguments) {
 
 TEST(BenchCpu, TellsTheEnginesTimeBesideSgemmAndTheFloor) {
   testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
   const int code = run({"--device", "cpu", "--model", "qwen3-small", "--tokens", "3", "--pairs", "2", "--json"});
   const nlohmann::json json = nlohmann::json::parse(testing::internal::GetCapturedStdout());
   EXPECT_EQ(code, kOk);
+  EXPECT_TRUE(mentions(testing::internal::GetCapturedStderr(), {"loading model.layers.0.mlp: ", " MB of memory"}));
   EXPECT_EQ(json.at("tokens"), 3);
   EXPECT_EQ(json.at("pairs"), 2);
   for (const char* subject : {"engine", "sgemm"}) {
@@ -44,6 +47,12 @@ TEST(BenchCpu, AsksWhatToMeasure) {
   testing::internal::CaptureStderr();
   EXPECT_EQ(run({"--device", "emulated:gb10"}), kBadInput);
   EXPECT_NE(testing::internal::GetCapturedStderr().find("bench measures cpu"), std::string::npos);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(run({"--device", "cpuu"}), kBadInput);
+  EXPECT_TRUE(mentions(testing::internal::GetCapturedStderr(), {"--device cpuu", "did you mean cpu?"}));
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(run({"--device", "cpu", "--emulator"}), kBadInput);
+  EXPECT_TRUE(mentions(testing::internal::GetCapturedStderr(), {"--device", "excludes", "--emulator"}));
 }
 
 }  // namespace

@@ -49,7 +49,8 @@ class Cli : public ::testing::Test {
 };
 
 TEST_F(Cli, HelpIsThereForEveryVerb) {
-  for (const std::string verb : {"", "synth ", "inspect ", "run "}) {
+  for (const std::string verb :
+       {"", "models ", "synth ", "inspect ", "run ", "list ", "explain ", "emulate ", "bench ", "bench gemm "}) {
     const Result help = moesaic(verb + "--help");
     EXPECT_EQ(help.exit_code, 0);
     EXPECT_TRUE(mentions(help.out, {"Examples:\n  moesaic ", "Exit codes:", "  3  the device"})) << verb;
@@ -144,6 +145,10 @@ TEST_F(Cli, BadInputIsTwoAndNamesWhatIsMeant) {
          {"o.npy", "could not be written"});
   expect("synth " + path, {"not empty", "--force"});
   expect("synth --model qwen3-30b " + path + "2", {"--model qwen3-30b", "did you mean qwen3-30b-a3b?"});
+  expect("synth --experts 0 " + path + "2", {"--experts: 0 is not possible", "whole number from 1"});
+  expect("synth --seed -1 " + path + "2", {"--seed: -1 is not possible", "whole number from 0"});
+  expect("run " + path + " --layer -2", {"--layer: -2 is not possible", "whole number from 0"});
+  expect("run " + path + " --layer 1e3", {"--layer: 1e3 is not possible", "whole number from 0"});
   expect("synth --hidden 40 " + path + "2", {"hidden 40", "multiple of 16"});
 }
 
@@ -180,17 +185,21 @@ TEST_F(Cli, InspectSaysWhyALayerDoesNotRunOnACard) {
     EXPECT_TRUE(mentions(place["why_not"], {"MXFP4"}));
   }
   EXPECT_TRUE(emulated);
-  EXPECT_EQ(moesaic("run " + path + " --device emulated:gb10 --check").exit_code, 3);
+  const Result refused = moesaic("run " + path + " --device emulated:gb10 --check");
+  EXPECT_EQ(refused.exit_code, 3);
+  EXPECT_EQ(refused.error.find("loading"), std::string::npos) << "it was known before";
   for (const std::string inputs : {"", " --activations mxfp8"}) {
     const Result run = moesaic("run " + path + " --device cpu --check" + inputs);
     EXPECT_EQ(run.exit_code, 0) << run.error << run.out;
     EXPECT_TRUE(mentions(run.out, {inputs.empty() ? "activations bf16" : "activations e4m3, a power of two per 32"}));
+    EXPECT_EQ(run.out.find("emulated:gb10"), std::string::npos) << "no advice that cannot be followed";
   }
 }
 
 TEST_F(Cli, AMissingDeviceIsThree) {
   const Result run = moesaic("run " + model() + " --device gpu:4095");
   EXPECT_EQ(run.exit_code, 3);
+  EXPECT_EQ(run.error.find("loading"), std::string::npos) << "it was known before";
   EXPECT_EQ(run.out, "");
   EXPECT_NE(run.error, "");
 }

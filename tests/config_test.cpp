@@ -304,7 +304,7 @@ TEST_F(ConfigFile, ModelOptInEitherFile) {
   EXPECT_EQ(format(quantization, "model.layers.1.mlp.shared_expert.up_proj").name, "bf16");
   quantization["quant_algo"] = "W4A16_NVFP4";
   EXPECT_EQ(format(quantization, module).name, "NVFP4 A16");
-  for (const char* algorithm : {"NVFP4_AWQ", "W4A8_AWQ", "MIXED_PRECISION", "MXFP8", "FP8_PB_WO"}) {
+  for (const char* algorithm : {"NVFP4_AWQ", "W4A8_AWQ", "MXFP8", "FP8_PB_WO"}) {
     quantization["quant_algo"] = algorithm;
     EXPECT_TRUE(mentions(about(quantization), {"quant_algo", algorithm, "FP8, NVFP4, W4A16_NVFP4"}));
   }
@@ -322,6 +322,48 @@ TEST_F(ConfigFile, ModelOptInEitherFile) {
   write_file(directory_ / "hf_quant_config.json", R"({"quantization": {"kv_cache_quant_algo": "FP8"}})");
   last_ = read(qwen3());
   EXPECT_EQ(last_.quantization.format_of(module, Kind::linear).name, "bf16") << "only the cache is quantized";
+}
+
+TEST_F(ConfigFile, ModelOptsMixNamesEachModule) {
+  const std::string block = "model.layers.1.mlp.";
+  const std::string up = block + "experts.0.up_proj";
+  Json layers = {{block + "experts", {{"quant_algo", "W4A16_NVFP4"}, {"group_size", 16}}},
+                 {block + "experts.0.down_proj", {{"quant_algo", "FP8"}}},
+                 {block + "shared_expert", {{"quant_algo", "UNQUANTIZED"}}},
+                 {"model.layers.1.self_attn.q_proj", {{"quant_algo", "FP8_PB_WO"}}}};
+  Json quantization = {{"quant_method", "modelopt"},
+                       {"quant_algo", "MIXED_PRECISION"},
+                       {"ignore", {"model.layers.1.mlp.experts.1*"}},
+                       {"quantized_layers", layers}};
+  EXPECT_EQ(format(quantization, up).name, "NVFP4 A16");
+  EXPECT_EQ(format(quantization, block + "experts.gate_up_proj", Kind::fused).name, "NVFP4 A16");
+  EXPECT_EQ(format(quantization, block + "experts.0.down_proj").name, "FP8 static") << "the nearest entry counts";
+  EXPECT_EQ(format(quantization, block + "experts.1.up_proj").name, "bf16") << "ignored";
+  EXPECT_EQ(format(quantization, block + "shared_expert.up_proj").name, "bf16");
+  EXPECT_EQ(format(quantization, block + "experts_more.up_proj").name, "bf16") << "not listed";
+  // What is not read is refused where it is needed, and not before.
+  try {
+    format(quantization, "model.layers.1.self_attn.q_proj");
+    FAIL() << "nothing was thrown";
+  } catch (const Error& e) {
+    EXPECT_TRUE(mentions(e.what(), {"config.json: quantization_config.quantized_layers.model.layers.1.self_attn.q_proj",
+                                    "FP8_PB_WO", "FP8, NVFP4, W4A16_NVFP4"}));
+  }
+  quantization["quantized_layers"][block + "experts"]["group_size"] = 32;
+  EXPECT_THROW(format(quantization, up), Error);
+  quantization["quantized_layers"] = {"lm_head"};
+  EXPECT_TRUE(mentions(about(quantization), {"quantization_config.quantized_layers", "must be an object"}));
+  quantization["quantized_layers"] = {{"lm_head", 3}};
+  EXPECT_TRUE(mentions(about(quantization), {"quantized_layers.lm_head", "must be an object"}));
+
+  // Older versions list them in hf_quant_config.json alone.
+  quantization.erase("quantized_layers");
+  EXPECT_TRUE(mentions(about(quantization), {"quantization_config.quantized_layers", "is missing"}));
+  const Json file = {{"quantization", {{"quant_algo", "MIXED_PRECISION"}, {"quantized_layers", layers}}}};
+  write_file(directory_ / "hf_quant_config.json", file.dump());
+  EXPECT_EQ(format(quantization, up).name, "NVFP4 A16");
+  last_ = read(qwen3());
+  EXPECT_EQ(last_.quantization.format_of(up, Kind::linear).name, "NVFP4 A16");
 }
 
 TEST_F(ConfigFile, ListsOfModulesAreChecked) {

@@ -197,12 +197,16 @@ TEST_F(Emulate, ACardMayComeFromAFile) {
 TEST_F(Emulate, ListsKernelsAndInstructions) {
   EXPECT_TRUE(
       mentions(emulate("--list").out, {"saxpy: arguments of [4, 8, 8] bytes", "needs_shared: arguments of []"}));
+  const Json kernels = Json::parse(emulate("--list --json").out)["kernels"];
+  EXPECT_EQ(kernels[0]["name"], "saxpy");
+  EXPECT_EQ(kernels[0]["argument_bytes"], (std::vector<int>{4, 8, 8}));
   const Result isa = moesaic("emulate --isa mbarrier");
   EXPECT_EQ(isa.exit_code, 0);
   EXPECT_TRUE(mentions(isa.out, {"rows", "mbarrier.init"}));
   EXPECT_EQ(isa.out.find("\nfma."), std::string::npos);
   const Json rows = Json::parse(moesaic("emulate --isa --json").out)["rows"];
   EXPECT_GT(rows.size(), 1000U);
+  EXPECT_TRUE(mentions(emulate("--check race").error, {"--check race: there is no check", "did you mean races?"}));
   EXPECT_TRUE(mentions(moesaic("emulate --isa mbarier").error, {"did you mean mbarrier?"}));
 }
 

@@ -23,20 +23,6 @@ const Format& fp8_format(const Section& quantization) {
   return *find_format(kFp8Method, Granularity::block, InputScheme::fp8_group);
 }
 
-/// ModelOpt names one algorithm for all that is not excluded. Null: nothing but the key-value cache is quantized.
-const Format* model_opt_format(const Section& quantization) {
-  if (quantization.find("quant_algo") == nullptr) return nullptr;
-  const std::string algorithm = quantization.text("quant_algo");
-  if (algorithm == "FP8") return find_format(kModelOpt, Granularity::tensor, InputScheme::fp8_static);
-  const bool a16 = algorithm == "W4A16_NVFP4";
-  if (!a16 && algorithm != "NVFP4") {
-    throw quantization.fail("quant_algo",
-                            fmt::format("is {}; supported: FP8, NVFP4, W4A16_NVFP4", Section::shown(algorithm)));
-  }
-  quantization.require("group_size", kNvfp4Group, kNvfp4Group);
-  return find_format(kModelOpt, Granularity::none, a16 ? InputScheme::bf16 : InputScheme::nvfp4);
-}
-
 }  // namespace
 
 ModuleNames read_names(const Section& section, std::string_view key, ModuleNames::Dialect dialect) {
@@ -47,8 +33,19 @@ ModuleNames read_names(const Section& section, std::string_view key, ModuleNames
   }
 }
 
+const Quantization::Listed* Quantization::find_listed(std::string_view module) const {
+  for (std::size_t end = module.size(); end != std::string_view::npos && end != 0; end = module.rfind('.', end - 1)) {
+    if (const auto found = layers_.find(module.substr(0, end)); found != layers_.end()) return &found->second;
+  }
+  return nullptr;
+}
+
 const Format& Quantization::format_of(std::string_view module, Kind kind) const {
   if (ignored_.contains(module)) return kPlainFormat;
+  if (const Listed* listed = find_listed(module); listed != nullptr) {
+    if (listed->format == nullptr) throw Error(listed->refusal);
+    return *listed->format;
+  }
   // compressed-tensors' match_targets: a name goes before a pattern, and a pattern before a class.
   for (const Rule& rule : rules_) {
     if (rule.targets.names(module)) return *rule.format;
@@ -63,36 +60,36 @@ const Format& Quantization::format_of(std::string_view module, Kind kind) const 
 }
 
 Quantization read_quantization(const Section& config, const Section* model_opt) {
-  Quantization result;
-  const auto all_but = [&](const Format* format, const Section& section, std::string_view key,
-                           ModuleNames::Dialect dialect) {
-    result.ignored_ = read_names(section, key, dialect);
-    if (format != nullptr) result.rules_.push_back({{}, true, true, format});
-    return result;
-  };
   if (config.find("quantization_config") == nullptr) {
-    if (model_opt == nullptr) return result;
-    const Section quantization = model_opt->section("quantization");
-    return all_but(model_opt_format(quantization), quantization, "exclude_modules", ModuleNames::Dialect::wildcards);
+    if (model_opt == nullptr) return {};
+    return read_model_opt(model_opt->section("quantization"), "exclude_modules");
   }
   const Section quantization = config.section("quantization_config");
+  const auto all_but = [&](const Format* format, std::string_view key) {
+    Quantization result;
+    result.ignored_ = read_names(quantization, key, ModuleNames::Dialect::transformers);
+    result.rules_.push_back({{}, true, true, format});
+    return result;
+  };
   const std::string method = quantization.text("quant_method");
   if (method == "compressed-tensors") return read_compressed_tensors(quantization);
   if (method == "modelopt" || method == "modelopt_fp4") {
-    return all_but(model_opt_format(quantization), quantization, "ignore", ModuleNames::Dialect::wildcards);
+    // Its older versions list the layers of a mix in their own file alone.
+    const bool elsewhere = quantization.find("quantized_layers") == nullptr && model_opt != nullptr;
+    if (!elsewhere || quantization.find("quant_algo") == nullptr || quantization.text("quant_algo") != kMixedPrecision)
+      return read_model_opt(quantization, "ignore");
+    return read_model_opt(model_opt->section("quantization"), "exclude_modules");
   }
   if (method == "fp8") {
-    const std::string_view key =
-        quantization.find("ignored_layers") != nullptr ? "ignored_layers" : "modules_to_not_convert";
-    return all_but(&fp8_format(quantization), quantization, key, ModuleNames::Dialect::transformers);
+    const bool ignored = quantization.find("ignored_layers") != nullptr;
+    return all_but(&fp8_format(quantization), ignored ? "ignored_layers" : "modules_to_not_convert");
   }
   if (method == "mxfp4") {
-    const Format* format = find_format(kMxfp4Method, Granularity::none, InputScheme::bf16);
-    return all_but(format, quantization, "modules_to_not_convert", ModuleNames::Dialect::transformers);
+    return all_but(find_format(kMxfp4Method, Granularity::none, InputScheme::bf16), "modules_to_not_convert");
   }
   throw quantization.fail("quant_method",
                           fmt::format("is {}; supported: compressed-tensors (float-quantized, nvfp4-pack-quantized), "
-                                      "fp8, modelopt (FP8, NVFP4), mxfp4",
+                                      "fp8, modelopt (FP8, NVFP4, a mix of them), mxfp4",
                                       Section::shown(method)));
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <map>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -18,7 +20,8 @@ class Quantization {
     fused,   ///< a tensor of a module that holds all experts
   };
 
-  /// The format of a module; kPlainFormat for one that is not quantized.
+  /// The format of a module; kPlainFormat for one that is not quantized. Throws Error for a module whose scheme is not
+  /// read, where the configuration lists others that are.
   const Format& format_of(std::string_view module, Kind kind) const;
 
  private:
@@ -28,20 +31,36 @@ class Quantization {
     bool every_fused = false;   ///< a fused module is meant too
     const Format* format = nullptr;
   };
+  /// What is said of one module and those below it.
+  struct Listed {
+    const Format* format = nullptr;  ///< null: it is not read
+    std::string refusal{};           ///< why not, as a sentence
+  };
   friend Quantization read_compressed_tensors(const Section& quantization);
+  friend Quantization read_model_opt(const Section& quantization, std::string_view ignored);
   friend Quantization read_quantization(const Section& config, const Section* model_opt);
 
+  /// The entry of the module, else of the nearest one above it; null when there is none.
+  const Listed* find_listed(std::string_view module) const;
+
   ModuleNames ignored_;
+  std::map<std::string, Listed, std::less<>> layers_;
   std::vector<Rule> rules_;
 };
 
+/// ModelOpt's quant_algo where each module has its own.
+inline constexpr std::string_view kMixedPrecision = "MIXED_PRECISION";
+
 /// Reads the quantization_config of a config.json. `model_opt`: the hf_quant_config.json beside it, which counts when
-/// there is no quantization_config; null when there is none. Throws Error that names the key and what is supported, for
-/// every scheme that is not read.
+/// there is no quantization_config, or none that lists a mix's layers; null when there is none. Throws Error that names
+/// the key and what is supported, for every scheme that is not read.
 Quantization read_quantization(const Section& config, const Section* model_opt);
 
 /// The part of it for quant_method compressed-tensors.
 Quantization read_compressed_tensors(const Section& quantization);
+
+/// The part of it that ModelOpt writes, in either file. `ignored`: the key of the modules that are not quantized.
+Quantization read_model_opt(const Section& quantization, std::string_view ignored);
 
 /// The modules of a list. Throws Error that names the key.
 ModuleNames read_names(const Section& section, std::string_view key, ModuleNames::Dialect dialect);

@@ -10,8 +10,10 @@
 #include <thread>
 
 #include "checkpoint/checkpoint.hpp"
+#include "checkpoint/layer_plan.hpp"
 #include "cli/activity.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/loading.hpp"
 #include "engine/cpu_baseline.hpp"
 #include "engine/engine.hpp"
 
@@ -43,9 +45,7 @@ class ScratchDirectory {
 
 Layer load_first(const fs::path& directory) {
   const checkpoint::Model model = checkpoint::open(directory);
-  Activity activity("loading the layer");
-  return checkpoint::load_layer(model, model.config.moe_layers.front(),
-                                [&](std::uint64_t done, std::uint64_t total) { activity.update(done, total); });
+  return load(checkpoint::plan_layer(model, model.config.moe_layers.front()));
 }
 
 double median(std::vector<double> values) {

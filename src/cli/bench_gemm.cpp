@@ -15,6 +15,7 @@
 #include "cli/exit_code.hpp"
 #include "cli/known_models.hpp"
 #include "cli/places.hpp"
+#include "cli/whole_number.hpp"
 
 namespace moesaic::cli {
 namespace {
@@ -134,16 +135,18 @@ void add_measure_options(CLI::App& verb, bench::GemmBenchOptions& measure) {
   verb.add_option("--seconds", measure.seconds, "for each point")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 3600.0));
-  verb.add_option("--rounds", measure.rounds, "for each point, in place of --seconds")->check(CLI::Range(1, 100000));
+  verb.add_option("--rounds", measure.rounds, "for each point, in place of --seconds")->check(whole_number(1, 100000));
   verb.add_option("--launches", measure.launches, "in one graph, at least")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1000));
+      ->check(whole_number(1, 1000));
   verb.add_option_function<std::string>(
           "--sets", [&measure](const std::string& text) { measure.sets = text == "auto" ? 0 : std::stoi(text); },
           "sets of weights to rotate among; auto: as many as the L2 makes necessary")
       ->default_str("auto")
-      ->check(CLI::IsMember({"auto"}) | CLI::Range(1, 64));
-  verb.add_option("--seed", measure.seed, "of routings and of the order in a round")->capture_default_str();
+      ->check(CLI::IsMember({"auto"}) | whole_number(1, 64));
+  verb.add_option("--seed", measure.seed, "of routings and of the order in a round")
+      ->capture_default_str()
+      ->check(any_seed());
 }
 
 }  // namespace
@@ -157,7 +160,7 @@ void add_bench_gemm(CLI::App& bench) {
   verb->add_option("--shape", options->shape, "of a layer in place of a model: EXPERTS,TOP_K,HIDDEN,WIDTH")
       ->delimiter(',')
       ->expected(4)
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number(1))
       ->excludes("--model");
   verb->add_option("--gemm", options->gemm, "which of a layer's two")
       ->capture_default_str()
@@ -165,7 +168,7 @@ void add_bench_gemm(CLI::App& bench) {
   verb->add_option("--tokens", options->tokens, "how many, with commas")
       ->delimiter(',')
       ->capture_default_str()
-      ->check(CLI::Range(1, 65536));
+      ->check(whole_number(1, 65536));
   verb->add_option_function<std::vector<std::string>>(
           "--variant",
           [options](const std::vector<std::string>& names) {
@@ -179,7 +182,9 @@ void add_bench_gemm(CLI::App& bench) {
                    "streaming limit for the floor; the run's probe if larger")
       ->check(CLI::Range(0.0, 100.0));
   verb->add_option("--proxy", options->proxy, "fat binary to time in place of the shipped kernels: s8 multiplies");
-  verb->add_option("--top", options->most, "results to print for each point")->capture_default_str();
+  verb->add_option("--top", options->most, "results to print for each point")
+      ->capture_default_str()
+      ->check(whole_number(0));
   verb->add_option("--json", options->json, "file for everything, each sample included");
   verb->footer(
       "Examples:\n"

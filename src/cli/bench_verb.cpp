@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "cli/activity.hpp"
 #include "cli/bench_cpu.hpp"
@@ -8,7 +10,9 @@
 #include "cli/bench_gemm.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/known_models.hpp"
+#include "cli/nearest.hpp"
 #include "cli/verbs.hpp"
+#include "cli/whole_number.hpp"
 
 namespace moesaic::cli {
 namespace {
@@ -48,8 +52,11 @@ void bench(const BenchOptions& options) {
   if (options.emulator) return bench_emulator(options);
   if (options.device == "cpu") return bench_cpu(options);
   if (options.device.empty()) throw Error("moesaic bench: say what to measure: gemm, --device cpu or --emulator");
+  const std::vector<std::string> known{"cpu"};
   throw Error(
-      fmt::format("--device {}: bench measures cpu; an emulated card's time would say nothing", options.device));
+      fmt::format("--device {}: bench measures cpu, and bench gemm a GPU; an emulated card's time would say "
+                  "nothing{}",
+                  options.device, did_you_mean(options.device, known)));
 }
 
 }  // namespace
@@ -58,15 +65,16 @@ void add_bench(CLI::App& program) {
   const auto options = std::make_shared<BenchOptions>();
   CLI::App* verb = program.add_subcommand("bench", "measure how fast this machine computes");
   verb->add_flag("--emulator", options->emulator, "the emulated card's own speed, on one thread");
-  verb->add_option("--device", options->device, "cpu: the cpu engine, beside OpenBLAS sgemm on weights in float");
+  verb->add_option("--device", options->device, "cpu: the cpu engine, beside OpenBLAS sgemm on weights in float")
+      ->excludes("--emulator");
   verb->add_option("DIR", options->directory, "checkpoint whose first MoE layer is run; default: one is made up");
   verb->add_option("--model", options->model, "model to make up; moesaic models lists them")->capture_default_str();
   verb->add_option("--scheme", options->scheme, "scheme to make it up in")->capture_default_str();
-  verb->add_option("--tokens", options->tokens, "how many")->capture_default_str()->check(CLI::Range(1, 65536));
+  verb->add_option("--tokens", options->tokens, "how many")->capture_default_str()->check(whole_number(1, 65536));
   verb->add_option("--pairs", options->pairs, "runs of each, in turns")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1000));
-  verb->add_option("--seed", options->seed, "of made-up weights and tokens")->capture_default_str();
+      ->check(whole_number(1, 1000));
+  verb->add_option("--seed", options->seed, "of made-up weights and tokens")->capture_default_str()->check(any_seed());
   verb->add_flag("--json", options->json, "report as one JSON object");
   verb->footer(
       "Examples:\n"

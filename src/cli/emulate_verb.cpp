@@ -19,6 +19,7 @@
 #include "cli/gpu_model.hpp"
 #include "cli/nearest.hpp"
 #include "cli/verbs.hpp"
+#include "cli/whole_number.hpp"
 #include "emulator/checks.hpp"
 #include "emulator/cubin.hpp"
 #include "emulator/fat_binary.hpp"
@@ -133,15 +134,22 @@ const emulator::Kernel& choose_kernel(const EmulateOptions& options, const emula
                           did_you_mean(options.kernel, names)));
 }
 
+emulator::Checks read_checks(const std::string& option) {
+  try {
+    return emulator::parse_checks(option);
+  } catch (const Error& e) {
+    const std::string last = option.substr(option.rfind(',') + 1);  // npos + 1 is 0
+    throw Error(fmt::format("--check {}: {}{}", option, e.what(), did_you_mean(last, emulator::check_names())));
+  }
+}
+
 /// A run of the kernel with one seed.
 class Run {
  public:
   Run(const EmulateOptions& options, const Device& card, const Code& code, const std::vector<Argument>& arguments,
       std::uint64_t seed)
-      : machine_({.card = card,
-                  .seed = seed,
-                  .host_threads = options.host_threads,
-                  .checks = emulator::parse_checks(options.checks)}),
+      : machine_(
+            {.card = card, .seed = seed, .host_threads = options.host_threads, .checks = read_checks(options.checks)}),
         kernel_(choose_kernel(options, machine_.load(code.ptx, code.registers))),
         placed_(arguments, kernel_, machine_),
         launch_{.grid = parse_extent(options.grid, "--grid"),
@@ -229,14 +237,24 @@ class Run {
   emulator::Launch launch_;
 };
 
-int list_kernels(const Device& card, const Code& code) {
+/// Prints what the file's kernels want.
+int list_kernels(const Device& card, const Code& code, bool json) {
   emulator::Machine machine({.card = card});
+  nlohmann::json list = nlohmann::json::array();
   for (const emulator::Kernel& kernel : machine.load(code.ptx, code.registers).kernels) {
     std::vector<std::uint32_t> sizes;
     for (const emulator::Parameter& parameter : kernel.parameters) sizes.push_back(parameter.bytes);
+    if (json) {
+      list.push_back({{"name", kernel.name},
+                      {"argument_bytes", sizes},
+                      {"static_shared_bytes", kernel.static_shared_bytes},
+                      {"registers", kernel.registers == 0 ? nlohmann::json() : nlohmann::json(kernel.registers)}});
+      continue;
+    }
     fmt::print("{}: arguments of [{}] bytes, {} bytes of static shared memory, registers: {}\n", kernel.name,
                fmt::join(sizes, ", "), kernel.static_shared_bytes, describe_registers(kernel));
   }
+  if (json) fmt::print("{}\n", nlohmann::json{{"kernels", list}}.dump(2));
   return kOk;
 }
 
@@ -278,7 +296,7 @@ int emulate(const EmulateOptions& options) {
   Device card = model.device();
   if (options.sms > 0) card.sms = options.sms;
   const Code code = read_code(options, card);
-  if (options.list) return list_kernels(card, code);
+  if (options.list) return list_kernels(card, code, options.json);
   std::vector<Argument> arguments;
   for (const std::string& text : options.arguments) arguments.push_back(parse_argument(text));
   EmulateReport report;
@@ -313,7 +331,9 @@ void add_emulate(CLI::App& program, int& exit_code) {
   verb->add_option("--kernel", options->kernel, "its name; may be left out when the file has one");
   verb->add_option("--grid", options->grid, "blocks: X or X,Y or X,Y,Z")->capture_default_str();
   verb->add_option("--block", options->block, "threads of a block, likewise")->capture_default_str();
-  verb->add_option("--smem", options->shared_bytes, "bytes of dynamic shared memory")->capture_default_str();
+  verb->add_option("--smem", options->shared_bytes, "bytes of dynamic shared memory")
+      ->capture_default_str()
+      ->check(whole_number(0));
   verb->add_flag("--clusters", options->in_clusters, "launch in clusters, which are of one block");
   verb->add_flag("--cooperative", options->cooperative, "launch blocks that may wait for one another: all must fit");
   verb->add_option("--arg", options->arguments, "an argument, in order; see below")->allow_extra_args(false);
@@ -321,14 +341,15 @@ void add_emulate(CLI::App& program, int& exit_code) {
       ->allow_extra_args(false);
   verb->add_option("--gpu", options->gpu, "gb10, rtx5090, rtxpro6000, h200, or a file; see below")
       ->capture_default_str();
-  verb->add_option("--sms", options->sms, "cut the card to so many SMs")->check(CLI::PositiveNumber);
+  verb->add_option("--sms", options->sms, "cut the card to so many SMs")->check(whole_number(1));
   verb->add_option("--seed", options->seed, "of the order of things; equal seeds repeat a run on one host thread")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(any_seed());
   verb->add_option("--seeds", options->seeds, "run with so many seeds, from --seed on, until something is found")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number(1))
       ->capture_default_str();
   verb->add_option("--host-threads", options->host_threads, "threads of this machine; 0: all")
-      ->check(CLI::NonNegativeNumber)
+      ->check(whole_number(0))
       ->capture_default_str();
   verb->add_option("--check", options->checks,
                    "what to look for: all, none, or undefined, races, proxies, early_reads, bank_conflicts, counts")

@@ -13,6 +13,7 @@
 #include "cli/nearest.hpp"
 #include "cli/regret.hpp"
 #include "cli/verbs.hpp"
+#include "cli/whole_number.hpp"
 #include "cli/wish.hpp"
 #include "engine/kernel_set.hpp"
 
@@ -111,13 +112,13 @@ void add_explain(CLI::App& program, int& exit_code) {
   const auto options = std::make_shared<ExplainOptions>();
   CLI::App* verb = program.add_subcommand("explain", "say which variant of the grouped GEMM would run, and why");
   verb->add_option("--model", options->model, "a model whose sizes are known; moesaic models lists them");
-  verb->add_option("--experts", options->experts, "of a layer of one's own")->check(CLI::PositiveNumber);
-  verb->add_option("--top-k", options->top_k, "experts for each token")->check(CLI::PositiveNumber);
-  verb->add_option("--hidden", options->hidden, "width of a token")->check(CLI::PositiveNumber);
-  verb->add_option("--width", options->width, "width of an expert")->check(CLI::PositiveNumber);
+  verb->add_option("--experts", options->experts, "of a layer of one's own")->check(whole_number(1));
+  verb->add_option("--top-k", options->top_k, "experts for each token")->check(whole_number(1));
+  verb->add_option("--hidden", options->hidden, "width of a token")->check(whole_number(1));
+  verb->add_option("--width", options->width, "width of an expert")->check(whole_number(1));
   verb->add_option("--tokens", options->tokens, "how many, several with commas")
       ->delimiter(',')
-      ->check(CLI::Range(0, kMaxTokens))
+      ->check(whole_number(0, kMaxTokens))
       ->capture_default_str();
   verb->add_option("--gpu", options->gpu, "gb10, rtx5090, rtxpro6000, h200, or a file; see below");
   verb->add_option("--layout", options->layout, "of the weights: rows or panels")->capture_default_str();

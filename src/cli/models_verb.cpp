@@ -69,7 +69,9 @@ void add_models(CLI::App& program) {
   CLI::App* verb = program.add_subcommand("models", "list the models whose shapes are known, and their schemes");
   verb->add_flag("--json", *json, "report as one JSON object");
   verb->footer(
-      "A scheme is listed for a model when its architecture is published in it.\n\nExample:\n"
+      "A scheme is listed for a model when its architecture is published in it.\n\n"
+      "Examples:\n"
+      "  moesaic models\n"
       "  moesaic models --json\n\n" +
       std::string(kExitCodesHelp));
   verb->callback([json] { models(*json); });

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <utility>
 #include <vector>
 
 #include "cli/exit_code.hpp"
@@ -42,15 +43,27 @@ ChosenPlace choose_place(const std::string& option, std::uint64_t seed, const La
   }
 }
 
-std::unique_ptr<engine::Engine> make_engine(const Layer& layer, const ChosenPlace& chosen, engine::Wishes wishes) {
-  if (chosen.place.kind == device::Place::Kind::cpu) {
-    if (wishes.variant.empty()) return engine::make_cpu_engine(layer);
+void require_runs_on(const Layer& layer, const ChosenPlace& chosen, const engine::Wishes& wishes) {
+  const device::Place& place = chosen.place;
+  if (place.kind == device::Place::Kind::cpu) {
+    if (wishes.variant.empty()) return;
     throw Error(
         fmt::format("variant {} was asked for by {} and cannot run: the place is cpu ({}), which has no variants",
                     wishes.variant, wishes.wished_by, chosen.reason));
   }
   try {
-    return engine::make_gpu_engine(layer, chosen.place, std::move(wishes));
+    const bool emulated = place.kind == device::Place::Kind::emulated;
+    const std::string reason = engine::why_not_on(layer, emulated ? *place.card : device::Gpu(place).device());
+    if (!reason.empty()) throw Error(fmt::format("{}: {}", layer.name, reason));
+  } catch (const Error& e) {
+    throw DeviceError(e.what());
+  }
+}
+
+std::unique_ptr<engine::Engine> make_engine(const Layer& layer, const device::Place& place, engine::Wishes wishes) {
+  if (place.kind == device::Place::Kind::cpu) return engine::make_cpu_engine(layer);
+  try {
+    return engine::make_gpu_engine(layer, place, std::move(wishes));
   } catch (const Error& e) {
     throw DeviceError(e.what());
   }

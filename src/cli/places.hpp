@@ -24,8 +24,12 @@ ChosenPlace choose_place(const std::string& option, std::uint64_t seed, const La
 /// What auto comes to when the best place is this card: the cpu, with the reason, when the card cannot run the layer.
 ChosenPlace settle(const device::BestPlace& best, const Layer& layer, const Device& card);
 
+/// Before anything is loaded: throws DeviceError when the place cannot be used or cannot run such a layer, which is
+/// looked at as why_not_gpu() does, and Error when a variant is wished for on the cpu, which has none.
+void require_runs_on(const Layer& layer, const ChosenPlace& chosen, const engine::Wishes& wishes);
+
 /// The engine of a place. Throws DeviceError when the place cannot be used or a variant that is wished for cannot run
-/// there, and Error when a variant is wished for on the cpu, which has none.
-std::unique_ptr<engine::Engine> make_engine(const Layer& layer, const ChosenPlace& chosen, engine::Wishes wishes);
+/// there; the cpu has no variants and takes no wishes.
+std::unique_ptr<engine::Engine> make_engine(const Layer& layer, const device::Place& place, engine::Wishes wishes);
 
 }  // namespace moesaic::cli

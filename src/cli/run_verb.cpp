@@ -13,11 +13,14 @@
 #include "checkpoint/synth.hpp"
 #include "cli/activity.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/loading.hpp"
 #include "cli/nearest.hpp"
 #include "cli/places.hpp"
 #include "cli/report.hpp"
 #include "cli/verbs.hpp"
+#include "cli/whole_number.hpp"
 #include "cli/wish.hpp"
+#include "engine/gpu.hpp"
 #include "engine/kernel_set.hpp"
 #include "reference/layer.hpp"
 
@@ -82,7 +85,8 @@ std::vector<int> tokens_per_expert(const Routing& routing) {
   return counts;
 }
 
-std::vector<std::string> suggestions(const RunOptions& options, const device::Place& place, const RunReport& report) {
+std::vector<std::string> suggestions(const RunOptions& options, const device::Place& place, const Layer& layer,
+                                     const RunReport& report) {
   const std::string command = fmt::format("moesaic run {}", options.directory);
   const bool on_cpu = place.kind == device::Place::Kind::cpu;
   if (exit_code(report) != kOk) {
@@ -92,7 +96,7 @@ std::vector<std::string> suggestions(const RunOptions& options, const device::Pl
   }
   std::vector<std::string> next;
   if (!report.check) next.push_back(command + " --check   compares every stage with a reference");
-  if (place.kind != device::Place::Kind::emulated) {
+  if (place.kind != device::Place::Kind::emulated && engine::why_not_on(layer, *find_device("gb10")).empty()) {
     next.push_back(command + " --device emulated:gb10 --tokens 4 --check   runs the GPU code that ships for a GB10");
   }
   next.push_back(command + " --tokens FILE.npy --out OUT.npy   computes your own hidden states");
@@ -117,14 +121,6 @@ checkpoint::LayerPlan plan(const RunOptions& options, const checkpoint::Model& m
   return result;
 }
 
-Layer load(const checkpoint::LayerPlan& plan) {
-  fmt::print(stderr, "loading {}: {:.1f} MB to read, at most {:.1f} MB of memory for it\n", plan.layer.name,
-             static_cast<double>(plan.disk_bytes) / 1e6,
-             static_cast<double>(plan.memory_bytes + plan.buffer_bytes) / 1e6);
-  Activity activity("loading the layer");
-  return checkpoint::load_layer(plan, [&](std::uint64_t done, std::uint64_t total) { activity.update(done, total); });
-}
-
 /// Runs one layer and reports. Returns the exit code.
 int run(const RunOptions& options) {
   const checkpoint::Model model = checkpoint::open(options.directory);
@@ -136,6 +132,8 @@ int run(const RunOptions& options) {
   report.moe_layer_count = static_cast<int>(model.config.moe_layers.size());
   report.layer_index = options.layer >= 0 ? options.layer : model.config.moe_layers.front();
   const checkpoint::LayerPlan planned = plan(options, model, report.layer_index);
+  const ChosenPlace chosen = choose_place(options.device, options.seed, &planned.layer);
+  require_runs_on(planned.layer, chosen, wishes);
   report.layer_name = planned.layer.name;
   report.shape = planned.layer.shape;
   report.layer_bytes = planned.memory_bytes;
@@ -144,7 +142,6 @@ int run(const RunOptions& options) {
   report.layout = planned.layout;
   report.scheme = checkpoint::describe_schemes(planned);
   report.seed = options.seed;
-  const ChosenPlace chosen = choose_place(options.device, options.seed, &planned.layer);
   report.device_asked = options.device;
   report.reason = chosen.reason;
 
@@ -152,7 +149,7 @@ int run(const RunOptions& options) {
   const Layer layer = load(planned);
   report.tokens = tokens.count;
 
-  const std::unique_ptr<engine::Engine> engine = make_engine(layer, chosen, std::move(wishes));
+  const std::unique_ptr<engine::Engine> engine = make_engine(layer, chosen.place, std::move(wishes));
   report.place = engine->place();
   double time_s = 0;
   const Trace trace = compute(*engine, tokens, options.check, time_s);
@@ -168,7 +165,7 @@ int run(const RunOptions& options) {
     checkpoint::write_npy(options.out, tokens.count, tokens.hidden, trace.output);
     report.out = options.out;
   }
-  report.next = suggestions(options, chosen.place, report);
+  report.next = suggestions(options, chosen.place, layer, report);
   fmt::print("{}", options.json ? as_json(report) + "\n" : as_text(report, wants_colour()));
   return exit_code(report);
 }
@@ -180,14 +177,15 @@ void add_run(CLI::App& program, int& exit_code) {
   CLI::App* verb = program.add_subcommand("run", "compute one MoE layer of a checkpoint");
   verb->add_option("DIR", options->directory, "directory with config.json and *.safetensors")->required();
   verb->add_option("--layer", options->layer, "index of the layer; default: the first one with experts")
-      ->check(CLI::NonNegativeNumber);
+      ->check(whole_number(0));
   verb->add_option("--tokens", options->tokens,
                    "how many to make up, or a .npy file of float32 or float16 [tokens, hidden]")
       ->capture_default_str();
   verb->add_option("--device", options->device, "auto, cpu, gpu:0, emulated:gb10, emulated:h200, ...")
       ->capture_default_str();
   verb->add_option("--seed", options->seed, "of made-up tokens, and of the order of things on an emulated card")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(any_seed());
   verb->add_option("--activations", options->activations,
                    "how activations meet MXFP4 weights: bf16 (the default) or mxfp8");
   add_wish_options(*verb, options->wish);

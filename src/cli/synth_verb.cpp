@@ -12,6 +12,7 @@
 #include "cli/exit_code.hpp"
 #include "cli/known_models.hpp"
 #include "cli/verbs.hpp"
+#include "cli/whole_number.hpp"
 
 namespace moesaic::cli {
 namespace {
@@ -129,12 +130,14 @@ void add_synth(CLI::App& program) {
   verb->add_option("DIR", options->directory, "directory to write; must not exist or be empty")->required();
   verb->add_option("--model", options->model, "shape to start from; the list is below")->capture_default_str();
   verb->add_option("--scheme", options->scheme, "what the model is published as; fp8-dynamic unless given");
-  verb->add_option("--experts", options->experts, "number of experts");
-  verb->add_option("--top-k", options->top_k, "experts for each token");
-  verb->add_option("--hidden", options->hidden, "width of a token, a multiple of 16 (mxfp4: of 32)");
-  verb->add_option("--width", options->width, "width of an expert, a multiple of 16 (mxfp4: of 32)");
-  verb->add_option("--layers", options->layers, "number of layers")->capture_default_str();
-  verb->add_option("--seed", options->seed, "equal seeds give equal bytes")->capture_default_str();
+  verb->add_option("--experts", options->experts, "number of experts")->check(whole_number(1));
+  verb->add_option("--top-k", options->top_k, "experts for each token")->check(whole_number(1));
+  verb->add_option("--hidden", options->hidden, "width of a token, a multiple of 16 (mxfp4: of 32)")
+      ->check(whole_number(1));
+  verb->add_option("--width", options->width, "width of an expert, a multiple of 16 (mxfp4: of 32)")
+      ->check(whole_number(1));
+  verb->add_option("--layers", options->layers, "number of layers")->capture_default_str()->check(whole_number(1));
+  verb->add_option("--seed", options->seed, "equal seeds give equal bytes")->capture_default_str()->check(any_seed());
   verb->add_flag("--force", options->force, "replace the model in a directory that is not empty");
   verb->add_flag("--json", options->json, "report as one JSON object");
   verb->footer(models_help() +

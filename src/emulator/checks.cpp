@@ -18,6 +18,12 @@ constexpr std::pair<std::string_view, bool Checks::*> kNames[] = {{"undefined", 
 
 }  // namespace
 
+std::vector<std::string> check_names() {
+  std::vector<std::string> names{"all", "none"};
+  for (const auto& [name, member] : kNames) names.emplace_back(name);
+  return names;
+}
+
 Checks parse_checks(std::string_view text) {
   if (text == "all") return Checks::all();
   if (text == "none") return Checks::none();
@@ -27,8 +33,8 @@ Checks parse_checks(std::string_view text) {
     const auto* const found =
         std::find_if(std::begin(kNames), std::end(kNames), [&](const auto& entry) { return entry.first == word; });
     if (found == std::end(kNames)) {
-      std::string known = "all, none";
-      for (const auto& [name, member] : kNames) known += ", " + std::string(name);
+      std::string known;
+      for (const std::string& name : check_names()) known += (known.empty() ? "" : ", ") + name;
       throw Error("there is no check '" + std::string(word) + "'; known are " + known);
     }
     checks.*found->second = true;

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace moesaic::emulator {
 
@@ -22,6 +24,9 @@ struct Checks {
   bool orders() const { return races || proxies || early_reads; }
   bool operator==(const Checks&) const = default;
 };
+
+/// What parse_checks() knows: all, none and the members.
+std::vector<std::string> check_names();
 
 /// Reads "all", "none" or names of the members above with commas between. Throws Error that names what is known.
 Checks parse_checks(std::string_view text);
