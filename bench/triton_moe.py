@@ -244,15 +244,15 @@ def measure(point, seed, seconds):
         try:
             launch = make()
             check(launch, operands)
-            timed.append((engine, variant, capture(launch, point["launches"])))
+            timed.append((engine, variant, capture(launch, point["launches"]), launch))  # which owns what the graph reads
         except Exception as error:  # what a configuration or a library cannot do has many types
             torch.cuda.synchronize()
             rejected.append({"variant": f"{engine} {variant}", "reason": str(error).splitlines()[0] if str(error) else repr(error)})
     if not timed:
         return [], rejected
-    samples = time_graphs([graph for _, _, graph in timed], point["launches"], seconds, random.Random(seed))
+    samples = time_graphs([graph for _, _, graph, _ in timed], point["launches"], seconds, random.Random(seed))
     found = [{"engine": engine, "variant": variant, "layout": "rows", "dependence": "full", "samples_us": times}
-             for (engine, variant, _), times in zip(timed, samples)]
+             for (engine, variant, _, _), times in zip(timed, samples)]
     return found, rejected
 
 

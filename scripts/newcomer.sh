@@ -98,7 +98,7 @@ cpu_seconds() {
 }
 
 # runs_within SECONDS: `make run` as root succeeds, with at most that much processor time (what else the machine is doing
-# does not change it: with two cores to itself a build takes about half of it).
+# does not change it: with two cores to itself a build takes about half of it: ten minutes).
 runs_within() {
   local start=$SECONDS cpu_start cpu
   cpu_start=$(cpu_seconds)
@@ -124,7 +124,7 @@ echo "== Newcomer: making a bare $title"
 make_root
 if [ "$distribution" = debian12 ]; then
   try 'make run without root and without the packages names them and ends with 2' without_root
-  try 'make run from clean' runs_within 600
+  try 'make run from clean' runs_within 1200
   try 'make run again' runs_within 20
 else
   try 'make run from clean' as_user root make -C /moesaic run

@@ -161,14 +161,14 @@ TEST(PtxParser, ARegisterThatNoEmulatedCardHasOnlyStopsItsKernel) {
   Machine machine(options());
   const Module& module = machine.load(std::string(kHeader) +
                                       ".entry good() { .reg .b32 %pm9; mov.u32 %pm9, 3; ret; }\n"
-                                      ".entry bad() { .reg .b32 %r; mov.u32 %r, %envreg3; }\n");
+                                      ".entry bad() { .reg .b32 %r; mov.u32 %r, %pm3; }\n");
   EXPECT_NO_THROW(machine.launch(*module.find_kernel("good"), Launch{}));
   try {
     machine.launch(*module.find_kernel("bad"), Launch{});
     FAIL() << "it ran";
   } catch (const Fault& fault) {
     EXPECT_EQ(fault.kind, Fault::Kind::unsupported);
-    EXPECT_NE(std::string(fault.what()).find("no %envreg3"), std::string::npos) << fault.what();
+    EXPECT_NE(std::string(fault.what()).find("no %pm3"), std::string::npos) << fault.what();
   }
 }
 

@@ -240,7 +240,9 @@ TEST(Wishes, RunTakesThemAndTells) {
 }
 
 TEST(Places, AutoLeavesAGpuThatCannotRunTheLayerAndSaysWhy) {
-  const device::BestPlace best{{.kind = device::Place::Kind::gpu}, "a GPU is here"};
+  device::BestPlace best;
+  best.place.kind = device::Place::Kind::gpu;
+  best.reason = "a GPU is here";
   Layer layer;
   layer.gate_up.scheme = layer.down.scheme = {WeightScheme::fp8_channel, InputScheme::fp8_token};
   layer.gate_up.experts = layer.down.experts = 4;

@@ -19,7 +19,7 @@ using Lines = std::vector<std::string>;
 
 constexpr Config kFast{64, 8, 128, 5, 2};
 constexpr Config kPlain{64, 8, 128, 5, 2, 4, 1, Multiply::plain};
-constexpr Config kWide{128, 128, 128, 2, 1, 4, 2};  // eight mma warps and four that produce
+constexpr Config kWide{256, 128, 128, 2, 1, 4, 2};  // eight mma warps of many sums, and four others
 
 /// One function as cuobjdump prints it: addresses in front, encodings behind and on lines of their own.
 std::string function(const std::string& name, const Lines& instructions) {

@@ -157,7 +157,7 @@ TEST_P(VariantTest, AForcedVariantRunsAndChangesNoBit) {
 
 TEST_P(VariantTest, AForcedVariantThatIsNotThereIsAnError) {
   const LayerInput input = make_input(layer_cases()[2]);
-  expect_refused(input.layer, GetParam(), "moe_fp8_gemm/f8t8k8.s1.c1", "it has moe_fp8_gemm/f64t8k128.s5.c2.w4x1");
+  expect_refused(input.layer, GetParam(), "moe_fp8_gemm/f8t8k8.s1.c1", "it has moe_fp8_gemm/f32t8k128.s4.c4.w2x1");
 }
 
 TEST_P(VariantTest, SizesThatNoVariantTakesAreRefusedAtOnce) {

@@ -28,6 +28,19 @@ class ReferenceLogits : public testing::Test {
       want_.insert(want_.end(), some.begin(), some.end());
     }
     for (const Bounded& logit : want_) logits_.push_back(static_cast<float>(logit.value));
+    weigh();
+  }
+
+  /// Sets the weights to those of the engine's own logits.
+  void weigh() {
+    for (std::size_t token = 0; token < 6; ++token) {
+      const auto share = [&](std::size_t slot) {
+        const auto expert = static_cast<std::size_t>(routing_.expert[token * 3 + slot]);
+        return std::exp(static_cast<double>(logits_[token * kExperts + expert]) - want_[token * kExperts].value);
+      };
+      const double sum = share(0) + share(1) + share(2);
+      for (std::size_t j = 0; j < 3; ++j) routing_.weight[token * 3 + j] = static_cast<float>(share(j) / sum);
+    }
   }
 
   std::string first_failure() const {
@@ -117,6 +130,7 @@ TEST_F(ReferenceLogits, TheChoiceIsTheirsAndNotOneWithinTheError) {
     routing_.expert[1] = static_cast<std::int32_t>(better_first ? best : second);
     std::swap(routing_.row[0], routing_.row[1]);
     if (routing_.expert[0] == routing.expert[0]) routing_.row = routing.row;
+    weigh();
     EXPECT_EQ(first_failure(), better_first ? "" : "routing");
     EXPECT_TRUE(reference::Judgement{reference::judge_routing(layer_, tokens_, routing_)}.passed());
   }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
+#include <algorithm>
 
 #include <array>
 #include <cstdio>
@@ -116,7 +117,8 @@ TEST(Runtime, ReportsAsJson) {
   EXPECT_EQ(report["exit_code"], 4);
   EXPECT_EQ(report["processes"], 1);
   ASSERT_FALSE(report["findings"].empty());
-  EXPECT_EQ(report["findings"][0]["kind"], "race");
+  // What it reads before its neighbour has written it is undefined, too.
+  EXPECT_TRUE(std::ranges::any_of(report["findings"], [](const auto& finding) { return finding["kind"] == "race"; }));
 }
 
 TEST(Runtime, SaysWhatIsMissing) {

@@ -171,12 +171,12 @@ TEST(Configs, NameTheResourceThatIsShort) {
   const Problem problem{.experts = 8, .n = 1408, .k = 704};
   Device small = *find_device("gb10");
   ASSERT_EQ(valid(kDecode, problem, small), "");
-  small.registers_per_sm = 32768;  // of 5 warps twice, 168 a thread
+  small.registers_per_sm = 32768;  // of 6 warps twice, 168 a thread
   EXPECT_EQ(valid(kDecode, problem, small),
-            "needs 26880 registers in each of 2 blocks per SM; NVIDIA GB10 leaves 16384");
+            "needs 32256 registers in each of 2 blocks per SM; NVIDIA GB10 leaves 16384");
   small.registers_per_sm = 65536;
   small.threads_per_sm = 256;
-  EXPECT_EQ(valid(kDecode, problem, small), "needs 160 threads in each of 2 blocks per SM; NVIDIA GB10 leaves 128");
+  EXPECT_EQ(valid(kDecode, problem, small), "needs 192 threads in each of 2 blocks per SM; NVIDIA GB10 leaves 128");
   small.threads_per_sm = 1536;
   small.blocks_per_sm = 1;
   EXPECT_EQ(valid(kDecode, problem, small), "counts on 2 blocks per SM; NVIDIA GB10 holds 1");

@@ -35,6 +35,8 @@ inline constexpr int kRouterRun = 8;
 ///    lost.
 ///  - for 32: Hopper's form, two fused sums of 16 products from zero, one on top of the other, then C added with
 ///    rounding: (16 + 17) u P / 2 + 2 * 2 u P + u (|C| + P) <= 21.5 u (|C| + P).
+///  - for 32: both operands widened to f16, two fused sums of 16 products and the sum so far: twice 17 terms of at most
+///    u M / 2 and a truncation, 2 (8.5 + 2) u (|C| + P) = 21 u (|C| + P). A subnormal e4m3 is a normal f16.
 /// The engine's own C differs from the exact one by the bound so far.
 class SumBound {
  public:
