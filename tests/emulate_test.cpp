@@ -207,6 +207,7 @@ TEST_F(Emulate, ListsKernelsAndInstructions) {
   const Json rows = Json::parse(moesaic("emulate --isa --json").out)["rows"];
   EXPECT_GT(rows.size(), 1000U);
   EXPECT_TRUE(mentions(emulate("--check race").error, {"--check race: there is no check", "did you mean races?"}));
+  EXPECT_TRUE(mentions(moesaic("emulate --check race -- true").error, {"--check race: ", "did you mean races?"}));
   EXPECT_TRUE(mentions(moesaic("emulate --isa mbarier").error, {"did you mean mbarrier?"}));
 }
 

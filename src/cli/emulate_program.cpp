@@ -17,10 +17,10 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "cli/emulate_card.hpp"
 #include "cli/emulate_report.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/gpu_model.hpp"
-#include "emulator/checks.hpp"
 #include "runtime/journal.hpp"
 #include "runtime/options.hpp"
 #include "spec/error.hpp"
@@ -30,12 +30,7 @@ namespace {
 
 using runtime::Event;
 
-struct Options {
-  std::string gpu = "gb10";
-  int sms = 0;  // as many as the card has
-  std::uint64_t seed = 1;
-  int host_threads = 0;
-  std::string checks = "all";
+struct Options : EmulateCardOptions {
   std::string json;
 };
 
@@ -82,7 +77,7 @@ void set_environment(const Options& options, const Journal& journal) {
   const GpuModel model(options.gpu);
   Device card = model.device();
   if (options.sms > 0) card.sms = options.sms;
-  emulator::parse_checks(options.checks);
+  static_cast<void>(read_checks(options.checks));  // whether they are known
   for (const auto& [name, value] : runtime::environment_of(card, options.checks, options.seed, options.host_threads)) {
     setenv(name.c_str(), value.c_str(), 1);
   }
@@ -231,17 +226,7 @@ int emulate(const Options& options, const std::vector<std::string>& command) {
 void add_emulate_program(CLI::App& program, std::vector<std::string> command, int& exit_code) {
   const auto options = std::make_shared<Options>();
   CLI::App* verb = program.add_subcommand("emulate", "run a CUDA program on an emulated card and say what is wrong");
-  verb->add_option("--gpu", options->gpu, "gb10, rtx5090, rtxpro6000, h200, or a file; see below")
-      ->capture_default_str();
-  verb->add_option("--sms", options->sms, "cut the card to so many SMs")->check(CLI::PositiveNumber);
-  verb->add_option("--seed", options->seed, "of the order of things; equal seeds repeat a run on one host thread")
-      ->capture_default_str();
-  verb->add_option("--host-threads", options->host_threads, "threads of this machine; 0: all")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  verb->add_option("--check", options->checks,
-                   "what to look for: all, none, or undefined, races, proxies, early_reads, bank_conflicts, counts")
-      ->capture_default_str();
+  add_card_options(*verb, *options);
   verb->add_option("--json", options->json, "write a report as one JSON object to this file");
   verb->footer(std::string(kGpuFileHelp) +
                "\nThe exit code is the program's, or 4 when a kernel did what it must not.\n");

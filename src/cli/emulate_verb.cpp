@@ -14,13 +14,13 @@
 
 #include "cli/activity.hpp"
 #include "cli/emulate_argument.hpp"
+#include "cli/emulate_card.hpp"
 #include "cli/emulate_report.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/gpu_model.hpp"
 #include "cli/nearest.hpp"
 #include "cli/verbs.hpp"
 #include "cli/whole_number.hpp"
-#include "emulator/checks.hpp"
 #include "emulator/cubin.hpp"
 #include "emulator/fat_binary.hpp"
 #include "emulator/isa.hpp"
@@ -30,7 +30,7 @@
 namespace moesaic::cli {
 namespace {
 
-struct EmulateOptions {
+struct EmulateOptions : EmulateCardOptions {
   std::string file;
   std::string kernel;
   std::string grid = "1";
@@ -40,12 +40,7 @@ struct EmulateOptions {
   bool cooperative = false;
   std::vector<std::string> arguments;
   std::vector<std::string> prints;
-  std::string gpu = "gb10";
-  int sms = 0;  // as many as the card has
-  std::uint64_t seed = 1;
   std::uint64_t seeds = 1;
-  int host_threads = 0;
-  std::string checks = "all";
   std::string cubin;
   bool list = false;
   bool isa = false;
@@ -132,15 +127,6 @@ const emulator::Kernel& choose_kernel(const EmulateOptions& options, const emula
   if (const emulator::Kernel* kernel = module.find_kernel(options.kernel)) return *kernel;
   throw Error(fmt::format("--kernel {}: no such kernel in {}{}; --list shows them", options.kernel, options.file,
                           did_you_mean(options.kernel, names)));
-}
-
-emulator::Checks read_checks(const std::string& option) {
-  try {
-    return emulator::parse_checks(option);
-  } catch (const Error& e) {
-    const std::string last = option.substr(option.rfind(',') + 1);  // npos + 1 is 0
-    throw Error(fmt::format("--check {}: {}{}", option, e.what(), did_you_mean(last, emulator::check_names())));
-  }
 }
 
 /// A run of the kernel with one seed.
@@ -339,20 +325,9 @@ void add_emulate(CLI::App& program, int& exit_code) {
   verb->add_option("--arg", options->arguments, "an argument, in order; see below")->allow_extra_args(false);
   verb->add_option("--print", options->prints, "a buffer to print: NUMBER, NUMBER:TYPE or NUMBER:TYPE[COUNT]")
       ->allow_extra_args(false);
-  verb->add_option("--gpu", options->gpu, "gb10, rtx5090, rtxpro6000, h200, or a file; see below")
-      ->capture_default_str();
-  verb->add_option("--sms", options->sms, "cut the card to so many SMs")->check(whole_number(1));
-  verb->add_option("--seed", options->seed, "of the order of things; equal seeds repeat a run on one host thread")
-      ->capture_default_str()
-      ->check(any_seed());
+  add_card_options(*verb, *options);
   verb->add_option("--seeds", options->seeds, "run with so many seeds, from --seed on, until something is found")
       ->check(whole_number(1))
-      ->capture_default_str();
-  verb->add_option("--host-threads", options->host_threads, "threads of this machine; 0: all")
-      ->check(whole_number(0))
-      ->capture_default_str();
-  verb->add_option("--check", options->checks,
-                   "what to look for: all, none, or undefined, races, proxies, early_reads, bank_conflicts, counts")
       ->capture_default_str();
   verb->add_option("--cubin", options->cubin, "machine code (nvcc -cubin) that tells how many registers a thread has");
   verb->add_flag("--list", options->list, "list the kernels of the file");
