@@ -313,6 +313,13 @@ TEST_P(GroupedGemmTest, AllRowsOnOneExpert) {
         21, 1);
 }
 
+TEST_P(GroupedGemmTest, MoreExpertsThanAWarpCountsAtOnce) {
+  Random random(25);
+  std::vector<int> rows(kMaxExperts, 0);
+  for (const std::size_t e : {0U, 3U, 127U, 128U, 300U, 511U}) rows[e] = 1 + static_cast<int>(e % 11);
+  check(Operands(random, {.experts = kMaxExperts, .n = 40, .k = 48}, rows), 25);
+}
+
 TEST_P(GroupedGemmTest, OneRow) {
   Random random(31);
   check(Operands(random, {.experts = 3, .n = 64, .k = 128}, {0, 1, 0}), 31);
