@@ -60,15 +60,15 @@ double Probes::stream_tb_per_s(const device::Buffer& data, int blocks_per_sm, in
 }
 
 double Probes::mma_tera_ops(CUmodule module, const ProbeSize& size) {
-  const auto sms = static_cast<unsigned>(gpu_.device().sms);
-  const device::Buffer out = gpu_.allocate(sizeof(float) * sms * kMmaProbeThreads);
+  const auto blocks = static_cast<unsigned>(size.mma_blocks > 0 ? size.mma_blocks : gpu_.device().sms);
+  const device::Buffer out = gpu_.allocate(sizeof(float) * blocks * kMmaProbeThreads);
   const MmaProbeParams params{.out = out.as<float>(), .iterations = size.mma_iterations};
   CUfunction function = gpu_.function(module, "bench_mma");
   gpu_.allow_smem(function, kMmaProbeSmemBytes);
-  const device::Grid grid{sms, kMmaProbeThreads, kMmaProbeSmemBytes};
+  const device::Grid grid{blocks, kMmaProbeThreads, kMmaProbeSmemBytes};
   const double us = best_us([&] { gpu_.launch(function, grid, params); }, size.runs);
   const double operations =
-      2.0 * kMmaProbeFeatures * kMmaProbeTokens * kMmaProbeDepth * kMmaProbeStages * size.mma_iterations * sms;
+      2.0 * kMmaProbeFeatures * kMmaProbeTokens * kMmaProbeDepth * kMmaProbeStages * size.mma_iterations * blocks;
   return us > 0 ? operations / us / 1e6 : 0;
 }
 

@@ -29,6 +29,7 @@ struct Limits {
 struct ProbeSize {
   std::size_t stream_bytes = std::size_t{4} << 30;
   int mma_iterations = 4000;
+  int mma_blocks = 0;  ///< 0: one for each SM
   int runs = 7;
 };
 

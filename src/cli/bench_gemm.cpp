@@ -86,7 +86,7 @@ void write_json(const std::string& path, const nlohmann::json& json) {
 
 /// On an emulated card the probes are only run.
 bench::ProbeSize probe_size(const device::Gpu& gpu) {
-  if (gpu.emulated()) return {.stream_bytes = std::size_t{1} << 20, .mma_iterations = 1, .runs = 1};
+  if (gpu.emulated()) return {.stream_bytes = std::size_t{1} << 20, .mma_iterations = 1, .mma_blocks = 1, .runs = 1};
   return {};
 }
 
