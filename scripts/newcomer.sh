@@ -2,7 +2,7 @@
 # scripts/newcomer.sh [debian12|ubuntu2404]: do the two commands work for a newcomer? Tries the last commit in a bare system
 # (debootstrap's minbase with git, make and ca-certificates: no compiler, no Python, no sudo, no nvcc), which it makes in
 # a temporary directory and removes again.
-# debian12: `make run` without root (must name the packages and end with 2), as root (at most 10 minutes), and once more
+# debian12: `make run` without root (must name the packages and end with 2), as root (at most 2400 s of processor time), and once more
 # (seconds). ubuntu2404: `make run` and `make test-release` as root; MOESAIC_UBUNTU_MIRROR names another archive.
 # Needs root or sudo, on Debian. Ends with CTest's closing line.
 set -euo pipefail
@@ -98,7 +98,7 @@ cpu_seconds() {
 }
 
 # runs_within SECONDS: `make run` as root succeeds, with at most that much processor time (what else the machine is doing
-# does not change it: with two cores to itself a build takes about half of it: ten minutes).
+# does not change it: with two cores to itself a build takes about half of it).
 runs_within() {
   local start=$SECONDS cpu_start cpu
   cpu_start=$(cpu_seconds)
@@ -124,7 +124,7 @@ echo "== Newcomer: making a bare $title"
 make_root
 if [ "$distribution" = debian12 ]; then
   try 'make run without root and without the packages names them and ends with 2' without_root
-  try 'make run from clean' runs_within 1200
+  try 'make run from clean' runs_within 2400
   try 'make run again' runs_within 20
 else
   try 'make run from clean' as_user root make -C /moesaic run
