@@ -149,6 +149,7 @@ TEST_F(Cli, BadInputIsTwoAndNamesWhatIsMeant) {
   expect("synth --seed -1 " + path + "2", {"--seed: -1 is not possible", "whole number from 0"});
   expect("run " + path + " --layer -2", {"--layer: -2 is not possible", "whole number from 0"});
   expect("run " + path + " --layer 1e3", {"--layer: 1e3 is not possible", "whole number from 0"});
+  expect("bench gemm --rounds 0", {"moesaic bench gemm: --rounds: 0 is not", "See: moesaic bench gemm --help"});
   expect("synth --hidden 40 " + path + "2", {"hidden 40", "multiple of 16"});
 }
 

@@ -44,11 +44,14 @@ std::string option_hint(const CLI::App& verb, const std::vector<std::string>& ar
 /// Prints help (exit code 0), or what is wrong with the command line (2).
 int explain(const CLI::App& program, const CLI::ParseError& error, const std::vector<std::string>& arguments) {
   if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return program.exit(error);
-  const auto verbs = program.get_subcommands();
-  if (!verbs.empty()) {
-    const std::string& verb = verbs.front()->get_name();
-    fmt::print(stderr, "moesaic {}: {}{}\nSee: moesaic {} --help\n", verb, error.what(),
-               option_hint(*verbs.front(), arguments), verb);
+  const CLI::App* verb = &program;
+  std::string name = "moesaic";
+  while (!verb->get_subcommands().empty()) {
+    verb = verb->get_subcommands().front();
+    name += " " + verb->get_name();
+  }
+  if (verb != &program) {
+    fmt::print(stderr, "{}: {}{}\nSee: {} --help\n", name, error.what(), option_hint(*verb, arguments), name);
   } else if (!arguments.empty() && !arguments.front().starts_with("-")) {
     const std::vector<std::string> known = verb_names(program);
     fmt::print(stderr, "moesaic: no verb {}; known are {}{}\nSee: moesaic --help\n", arguments.front(),
