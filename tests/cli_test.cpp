@@ -149,6 +149,8 @@ TEST_F(Cli, BadInputIsTwoAndNamesWhatIsMeant) {
   expect("synth --seed -1 " + path + "2", {"--seed: -1 is not possible", "whole number from 0"});
   expect("run " + path + " --layer -2", {"--layer: -2 is not possible", "whole number from 0"});
   expect("run " + path + " --layer 1e3", {"--layer: 1e3 is not possible", "whole number from 0"});
+  expect("bench gemm --sets x", {"--sets: x is not possible", "from 1 to 64, or auto"});
+  expect("bench gemm --layout row", {"--layout: row not in {panels,rows}"});
   expect("bench gemm --rounds 0", {"moesaic bench gemm: --rounds: 0 is not", "See: moesaic bench gemm --help"});
   expect("synth --hidden 40 " + path + "2", {"hidden 40", "multiple of 16"});
 }

@@ -33,7 +33,6 @@ target_link_libraries(silicon_record PRIVATE moesaic_silicon_probe moesaic_isa_c
 # Proofs of what it has not, and that every row has one.
 add_executable(isa_test
   isa/isa_test.cpp
-  isa/cluster_proof.cpp
   isa/judge_conversion.cpp
   isa/judge_function.cpp
   isa/judge_rounding.cpp

@@ -119,18 +119,31 @@ void bench_gemm(const BenchGemmOptions& options) {
   }
 }
 
+/// An option that takes one or several of the names in `choices`, with commas.
+template <typename T>
+void add_choices(CLI::App& verb, const std::string& name, std::vector<T>& values,
+                 const std::map<std::string, T>& choices, const std::string& unless_given,
+                 const std::string& description) {
+  verb.add_option_function<std::vector<std::string>>(
+          name,
+          [&values, &choices](const std::vector<std::string>& names) {
+            values.clear();
+            for (const std::string& chosen : names) values.push_back(choices.at(chosen));
+          },
+          description)
+      ->delimiter(',')
+      ->default_str(unless_given)
+      ->check(CLI::IsMember(choices));
+}
+
 void add_measure_options(CLI::App& verb, bench::GemmBenchOptions& measure) {
-  verb.add_option("--layout", measure.layouts, "of the weights: rows, panels, or both with a comma")
-      ->delimiter(',')
-      ->transform(CLI::CheckedTransformer(kLayouts))
-      ->default_str("rows");
-  verb.add_option("--dependence", measure.dependences, "what a launch reads before the one in front has finished")
-      ->delimiter(',')
-      ->transform(CLI::CheckedTransformer(kDependences))
-      ->default_str("full");
-  verb.add_option("--out", measure.out, "format of the result")
-      ->transform(CLI::CheckedTransformer(kOutFormats))
-      ->default_str("bf16");
+  add_choices(verb, "--layout", measure.layouts, kLayouts, "rows", "of the weights");
+  add_choices(verb, "--dependence", measure.dependences, kDependences, "full",
+              "what a launch reads before the one in front has finished");
+  verb.add_option_function<std::string>(
+          "--out", [&measure](const std::string& name) { measure.out = kOutFormats.at(name); }, "format of the result")
+      ->default_str("bf16")
+      ->check(CLI::IsMember(kOutFormats));
   verb.add_flag("--as-12x", measure.as_12x, "hold the card to a 12.x one's shared memory and blocks per SM");
   verb.add_option("--seconds", measure.seconds, "for each point")
       ->capture_default_str()
@@ -143,7 +156,12 @@ void add_measure_options(CLI::App& verb, bench::GemmBenchOptions& measure) {
           "--sets", [&measure](const std::string& text) { measure.sets = text == "auto" ? 0 : std::stoi(text); },
           "sets of weights to rotate among; auto: as many as the L2 makes necessary")
       ->default_str("auto")
-      ->check(CLI::IsMember({"auto"}) | whole_number(1, 64));
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            const std::string wrong = text == "auto" ? std::string() : whole_number(1, 64)(text);
+            return wrong.empty() ? wrong : wrong + ", or auto";
+          },
+          ""));
   verb.add_option("--seed", measure.seed, "of routings and of the order in a round")
       ->capture_default_str()
       ->check(any_seed());

@@ -40,7 +40,6 @@ Flow wait(Warp& warp, const Instruction& instruction, Lanes active) {
 }  // namespace
 
 void add_cluster_rows(InstructionTable& table) {
-  const InstructionTable::Section section(table, Target::any, Proof::independent);
   table.add("barrier.cluster.arrive[.release]", "", Class::barrier, arrive<true>);
   table.add("barrier.cluster.arrive.relaxed", "", Class::barrier, arrive<false>);
   table.add("barrier.cluster.wait[.acquire]", "", Class::barrier, wait);

@@ -365,11 +365,8 @@ void add_integer_rows(InstructionTable& table) {
   table.add("fns.b32", "d s s s", Class::integer, lanewise<find_nth_set>);
   table.add("min.relu.s32", "d s s", Class::integer, lanewise<relu<std::int32_t, minimum<std::int32_t>>>);
   table.add("max.relu.s32", "d s s", Class::integer, lanewise<relu<std::int32_t, maximum<std::int32_t>>>);
-  {
-    const InstructionTable::Section computed(table, Target::any, Proof::independent);
-    table.add("vabsdiff4.u32.u32.u32", "d s s s", Class::integer, lanewise<byte_differences<false>>);
-    table.add("vabsdiff4.u32.u32.u32.add", "d s s s", Class::integer, lanewise<byte_differences<true>>);
-  }
+  table.add("vabsdiff4.u32.u32.u32", "d s s s", Class::integer, lanewise<byte_differences<false>>);
+  table.add("vabsdiff4.u32.u32.u32.add", "d s s s", Class::integer, lanewise<byte_differences<true>>);
   add_pairs<std::uint16_t>(table, "u16x2");
   add_pairs<std::int16_t>(table, "s16x2");
   add_dot_products<std::uint8_t, std::uint8_t, std::uint32_t>(table, ".u32.u32");

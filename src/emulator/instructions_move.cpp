@@ -143,10 +143,7 @@ void add_move_rows(InstructionTable& table) {
   table.add("isspacep.global", "p s", Class::move, in_no_window);
   table.add("mapa.(shared.u32|shared.u64|u64)", "d s s", Class::move, move);
   table.add("getctarank.(shared.u32|shared.u64|u64)", "d s", Class::move, lanewise<first_rank>);
-  {
-    const InstructionTable::Section clusters(table, Target::any, Proof::independent);
-    table.add("mov.pred.%is_explicit_cluster", "p n", Class::move, read_explicit_cluster);
-  }
+  table.add("mov.pred.%is_explicit_cluster", "p n", Class::move, read_explicit_cluster);
   const InstructionTable::Section time(table, Target::any, Proof::unproven);
   table.add("mov.(u32|b32|u64|b64).(%clock|%clock64|%globaltimer|%globaltimer_lo)", "d n", Class::move, read_clock<0>);
   table.add("mov.(u32|b32).(%clock_hi|%globaltimer_hi)", "d n", Class::move, read_clock<32>);

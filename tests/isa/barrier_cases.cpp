@@ -1,3 +1,6 @@
+#include <string>
+#include <utility>
+
 #include "isa/isa_case.hpp"
 #include "isa/register_case.hpp"
 
@@ -26,6 +29,41 @@ Case barrier_case(const std::string& row, const std::string& suffix, const std::
   return made;
 }
 
+/// The barrier of a cluster of one block, in two rounds: each thread shows its word, arrives, does something else,
+/// waits, and adds the word of its opposite. Half of the last warp has left before.
+Case cluster_barrier_case(const std::string& arrive, const std::string& wait, bool cluster, std::size_t number) {
+  std::string text =
+      ".shared .align 4 .b8 cells[1024]; .reg .pred %p; .reg .b32 %t, %s, %o, %n; mov.u32 %s, cells;\n"
+      "mov.b32 %d0, 0; mov.u32 %t, %tid.x; setp.ge.u32 %p, %t, 112; @%p bra DONE;\n"
+      "sub.u32 %o, 111, %t; mad.lo.u32 %o, %o, 4, %s; mad.lo.u32 %t, %t, 4, %s;\n";
+  for (const std::string cell : {"0", "512"}) {
+    text += "st.shared.b32 [%t+" + cell + "], %a0;\n" + arrive + ";\nmul.lo.u32 %d0, %d0, 3;\n" + wait +
+            ";\nld.shared.b32 %n, [%o+" + cell + "]; add.u32 %d0, %d0, %n; add.u32 %a0, %a0, 7;\n";
+  }
+  // The rows are named by the instructions without .aligned, which asks for no other result.
+  const auto row_of = [](const std::string& statements) {
+    const std::string last = statements.substr(statements.find("barrier"));
+    return last.substr(0, last.find(".aligned"));
+  };
+  Random random(31);
+  Case made = register_case("cluster_barrier" + std::to_string(number), {row_of(arrive), row_of(wait)},
+                            text + "DONE:\n", {{"a", 1, 32}}, {{"d", 1, 32}}, 2, kThreads,
+                            [&](const RegisterSet&, int, unsigned) { return random.next(); });
+  made.cluster = cluster;
+  made.parts[0].name = arrive + " " + wait + (cluster ? "" : " outside clusters");
+  return made;
+}
+
+/// Whether the launch was one in clusters.
+Case cluster_register_case(bool cluster) {
+  Case made = register_case(cluster ? "explicit_cluster" : "no_cluster", {"mov.pred.%is_explicit_cluster"},
+                            ".reg .pred %p; mov.pred %p, %is_explicit_cluster; selp.b32 %d0, 5, 9, %p;\n",
+                            {{"a", 1, 32}}, {{"d", 1, 32}}, 1, 32, [](const RegisterSet&, int, unsigned) { return 0; });
+  made.cluster = cluster;
+  made.parts[0].name = cluster ? "%is_explicit_cluster" : "%is_explicit_cluster outside clusters";
+  return made;
+}
+
 }  // namespace
 
 std::vector<Case> barrier_cases() {
@@ -48,6 +86,16 @@ std::vector<Case> barrier_cases() {
     }
     add(opcode + ".red.popc.u32", "",
         opcode + ".red" + aligned + ".popc.u32 %d1, 2, %q;\nld.shared.b32 %d0, [%other];\n");
+  }
+  const std::pair<const char*, const char*> forms[] = {
+      {"barrier.cluster.arrive.release.aligned", "barrier.cluster.wait.acquire.aligned"},
+      {"barrier.cluster.arrive", "barrier.cluster.wait"},
+      {"fence.acq_rel.cluster; barrier.cluster.arrive.relaxed", "barrier.cluster.wait.acquire"}};
+  for (const bool cluster : {true, false}) {
+    for (const auto& [arrive, wait] : forms) {
+      cases.push_back(cluster_barrier_case(arrive, wait, cluster, cases.size()));
+    }
+    cases.push_back(cluster_register_case(cluster));
   }
   return cases;
 }

@@ -125,27 +125,10 @@ Judge of_half(std::string_view name, bool is_bf16, bool is_pair, bool ftz) {
   };
 }
 
-/// vabsdiff4, byte by byte from the text of the ISA.
-Judge of_byte_differences(bool sum) {
-  return [sum](const std::vector<std::uint64_t>& in, std::uint64_t result) {
-    std::uint64_t total = in[2];
-    bool same = true;
-    for (unsigned byte = 0; byte < 4; ++byte) {
-      const int difference =
-          static_cast<int>(in[0] >> (8 * byte) & 255U) - static_cast<int>(in[1] >> (8 * byte) & 255U);
-      const auto size = static_cast<std::uint64_t>(std::abs(difference));
-      same = same && (result >> (8 * byte) & 255U) == size;
-      total += size;
-    }
-    return sum ? result == (total & 0xffffffffU) : same;
-  };
-}
-
 }  // namespace
 
 Judge judge_of_function(const emulator::Row& row) {
   const std::string_view name = row.name;
-  if (name.starts_with("vabsdiff4")) return of_byte_differences(name.ends_with(".add"));
   const bool ftz = name.find(".ftz") != std::string_view::npos;
   const bool approx = name.find(".approx") != std::string_view::npos;
   if (!approx && name.find(".full") == std::string_view::npos) return {};

@@ -25,7 +25,6 @@ const std::vector<std::string>& exempt_names();
 bool is_exempt(const std::string& row);
 
 // The proofs of a group of rows, each in a file of its own.
-std::vector<RowProof> cluster_proofs();      ///< the barrier of a cluster of one block
 std::vector<RowProof> wide_vector_proofs();  ///< ld and st of 256 bits
 std::vector<RowProof> mma_proofs();          ///< mma.sync of 12.x
 std::vector<RowProof> matrix_copy_proofs();  ///< ldmatrix, stmatrix and copies of 12.x

@@ -7,7 +7,7 @@ namespace moesaic::isa {
 const std::vector<RowProof>& row_proofs() {
   static const std::vector<RowProof> all = [] {
     std::vector<RowProof> proofs;
-    for (const auto group : {wide_vector_proofs, mma_proofs, matrix_copy_proofs, cluster_proofs}) {
+    for (const auto group : {wide_vector_proofs, mma_proofs, matrix_copy_proofs}) {
       for (RowProof& proof : group()) proofs.push_back(std::move(proof));
     }
     return proofs;
