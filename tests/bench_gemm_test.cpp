@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
-#include "bench/card_limits.hpp"
+#include "spec/card_limits.hpp"
 #include "bench/report.hpp"
 #include "bench/statistics.hpp"
 #include "bench/workload.hpp"
@@ -95,7 +95,7 @@ TEST(BenchStatistics, QuantilesAreInterpolated) {
 TEST(BenchLimits, PaddingLeavesRoomForExactlySoManyBlocks) {
   const Device& h200 = *find_device("h200");
   for (const int blocks : {1, 2, 3, 4}) {
-    const int bytes = least_smem_bytes_for(h200, blocks) + h200.smem_reserved_bytes;
+    const int bytes = smem_bytes_for(h200, blocks) + h200.smem_reserved_bytes;
     EXPECT_EQ(h200.smem_per_sm_bytes / bytes, blocks);
   }
   const Device held = held_to_12x(h200);

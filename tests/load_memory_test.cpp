@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <new>
 
 #include "checkpoint/layer_plan.hpp"
@@ -84,6 +85,31 @@ TEST(LoadMemory, IsTheLayerAndAtMostOneExpert) {
     EXPECT_LE(most - before, static_cast<std::int64_t>(plan.memory_bytes + plan.buffer_bytes) + kRest) << in_order;
     EXPECT_GE(live - before, static_cast<std::int64_t>(plan.memory_bytes)) << "all of it was counted";
     EXPECT_LE(live - before, static_cast<std::int64_t>(plan.memory_bytes) + kRest) << in_order;
+  }
+}
+
+TEST(LoadMemory, WithoutTheCodesThatAreTakenAsTheyAreRead) {
+  constexpr std::int64_t kRest = 16 << 10;
+  for (const bool in_order : {true, false}) {
+    const TemporaryDirectory directory;
+    checkpoint_of(in_order).write(directory / "m");
+    const Model model = open(directory / "m");
+    const LayerPlan plan = plan_layer(model, 0);
+    const Layer whole = load_layer(plan);
+    std::vector<std::uint8_t> taken[2];
+    for (const bool down : {false, true}) taken[down].resize((down ? whole.down : whole.gate_up).codes.size());
+
+    const std::int64_t before = live;
+    most = before;
+    const Layer layer = load_layer(plan, {}, [&](bool down, std::size_t first, std::span<const std::byte> codes) {
+      ASSERT_LE(first + codes.size(), taken[down].size());
+      std::memcpy(taken[down].data() + first, codes.data(), codes.size());
+    });
+    const std::uint64_t rest = plan.memory_bytes - plan.codes_bytes + plan.buffer_bytes + plan.matrix_bytes;
+    EXPECT_LE(most - before, static_cast<std::int64_t>(rest) + kRest) << in_order;
+    EXPECT_TRUE(layer.gate_up.codes.empty() && layer.down.codes.empty());
+    EXPECT_EQ(taken[0], whole.gate_up.codes) << in_order;
+    EXPECT_EQ(taken[1], whole.down.codes) << in_order;
   }
 }
 

@@ -5,8 +5,8 @@
 #include <numeric>
 #include <utility>
 
-#include "bench/card_limits.hpp"
 #include "device/graph.hpp"
+#include "spec/card_limits.hpp"
 #include "spec/error.hpp"
 #include "spec/split_mix.hpp"
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <limits>
 
-#include "bench/card_limits.hpp"
 #include "bench/probe_params.hpp"
 #include "device/graph.hpp"
+#include "spec/card_limits.hpp"
 #include "spec/config.hpp"
 
 extern "C" const unsigned char moesaic_probes_begin[];     // NOLINT: an array whose end the linker knows
@@ -50,7 +50,7 @@ double Probes::stream_tb_per_s(const device::Buffer& data, int blocks_per_sm, in
                                  .chunks = static_cast<std::int64_t>(data.bytes()) / chunk_bytes,
                                  .chunk_bytes = chunk_bytes};
   const auto smem_bytes =
-      static_cast<unsigned>(std::max(kStreamStages * chunk_bytes, least_smem_bytes_for(gpu_.device(), blocks_per_sm)));
+      static_cast<unsigned>(std::max(kStreamStages * chunk_bytes, smem_bytes_for(gpu_.device(), blocks_per_sm)));
   CUfunction function = gpu_.function(module_, "bench_stream");
   gpu_.allow_smem(function, smem_bytes);
   const device::Grid grid{static_cast<unsigned>(blocks_per_sm * gpu_.device().sms), kStreamThreads, smem_bytes};

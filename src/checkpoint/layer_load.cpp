@@ -122,7 +122,11 @@ void read_scales(Loader& loader, const Source& source, const Format& format, Exp
   }
 }
 
-void read_source(Loader& loader, const Source& source, const Format& format, Experts& into) {
+/// Where the codes of one Experts go as they are read; nothing when they stay in it.
+using Sink = std::function<void(std::size_t first, std::span<const std::byte> codes)>;
+
+void read_source(Loader& loader, const Source& source, const Format& format, const Sink& sink,
+                 std::vector<std::byte>& matrix, Experts& into) {
   const auto first = static_cast<std::size_t>(source.expert) * static_cast<std::size_t>(into.rows) +
                      static_cast<std::size_t>(source.row);
   const auto rows = static_cast<std::size_t>(source.rows);
@@ -131,7 +135,13 @@ void read_source(Loader& loader, const Source& source, const Format& format, Exp
         all.size() / (static_cast<std::size_t>(into.experts) * static_cast<std::size_t>(into.rows));
     return std::as_writable_bytes(std::span(all).subspan(first * row_bytes, rows * row_bytes));
   };
-  read_codes(loader, source, source.codes, require_weights, part(into.codes));
+  if (sink) {
+    matrix.resize(rows * into.row_bytes());
+    read_codes(loader, source, source.codes, require_weights, matrix);
+    sink(first * into.row_bytes(), matrix);
+  } else {
+    read_codes(loader, source, source.codes, require_weights, part(into.codes));
+  }
   if (source.group_scale.stored != nullptr) {
     read_codes(loader, source, source.group_scale, require_group_scales, part(into.group_scales));
   }
@@ -145,15 +155,16 @@ void read_source(Loader& loader, const Source& source, const Format& format, Exp
   }
 }
 
-void read_experts(Loader& loader, const ExpertsPlan& plan, Experts& into) {
+void read_experts(Loader& loader, const ExpertsPlan& plan, Experts& into, const Sink& sink = {}) {
   if (plan.format == nullptr) return;
   const ExpertsSizes sizes = sizes_of(into, plan.sources.front().bias.stored != nullptr);
-  into.codes.resize(sizes.codes);
+  if (!sink) into.codes.resize(sizes.codes);
   into.scales.resize(sizes.scales);
   into.group_scales.resize(sizes.group_scales);
   into.input_scales.resize(sizes.input_scales);
   into.bias.resize(sizes.bias);
-  for (const Source& source : plan.sources) read_source(loader, source, *plan.format, into);
+  std::vector<std::byte> matrix;
+  for (const Source& source : plan.sources) read_source(loader, source, *plan.format, sink, matrix, into);
 }
 
 std::uint64_t bytes_to_read(const LayerPlan& plan) {
@@ -171,15 +182,19 @@ std::uint64_t bytes_to_read(const LayerPlan& plan) {
 
 }  // namespace
 
-Layer load_layer(const LayerPlan& plan, const Progress& progress) {
+Layer load_layer(const LayerPlan& plan, const Progress& progress, const CodesSink& sink) {
   Loader loader(bytes_to_read(plan), progress);
   Layer layer = plan.layer;
   for (const VectorPlan& vector : plan.vectors) {
     const Tensor& tensor = vector.stored->tensor;
     vector.place(layer) = loader.finite({vector.stored, 0, tensor.end - tensor.begin});
   }
-  read_experts(loader, plan.gate_up, layer.gate_up);
-  read_experts(loader, plan.down, layer.down);
+  const auto sink_of = [&](bool down) -> Sink {
+    if (!sink) return {};
+    return [&sink, down](std::size_t first, std::span<const std::byte> codes) { sink(down, first, codes); };
+  };
+  read_experts(loader, plan.gate_up, layer.gate_up, sink_of(false));
+  read_experts(loader, plan.down, layer.down, sink_of(true));
   read_experts(loader, plan.shared_gate_up, layer.shared_gate_up);
   read_experts(loader, plan.shared_down, layer.shared_down);
   return layer;

@@ -170,6 +170,10 @@ LayerPlan plan_layer(const Model& model, int index, const LoadOptions& options) 
     plan.memory_bytes += count * sizeof(float);
   }
   plan.buffer_bytes = buffer_bytes(plan);
+  plan.codes_bytes = sizes_of(plan.layer.gate_up, false).codes + sizes_of(plan.layer.down, false).codes;
+  for (const ExpertsPlan* experts : {&plan.gate_up, &plan.down}) {
+    for (const Source& source : experts->sources) plan.matrix_bytes = std::max(plan.matrix_bytes, source.codes.bytes);
+  }
   plan.disk_bytes = finder.bytes();
   return plan;
 }

@@ -9,6 +9,7 @@
 #include "cli/nearest.hpp"
 #include "device/gpu.hpp"
 #include "engine/gpu.hpp"
+#include "engine/kernel_set.hpp"
 #include "spec/device.hpp"
 
 namespace moesaic::cli {
@@ -53,16 +54,32 @@ void require_runs_on(const Layer& layer, const ChosenPlace& chosen, const engine
   }
   try {
     const bool emulated = place.kind == device::Place::Kind::emulated;
-    const std::string reason = engine::why_not_on(layer, emulated ? *place.card : device::Gpu(place).device());
+    const Device card = emulated ? *place.card : device::Gpu(place).device();
+    const std::string reason = engine::why_not_on(layer, card);
     if (!reason.empty()) throw Error(fmt::format("{}: {}", layer.name, reason));
+    for (const Experts* experts : {&layer.gate_up, &layer.down}) {
+      const engine::Work work{
+          .problem = {experts->experts, experts->rows, experts->cols}, .tokens = 1, .top_k = layer.shape.top_k};
+      static_cast<void>(engine::choose(engine::KernelSet::variants(), work, card, wishes));
+    }
   } catch (const Error& e) {
     throw DeviceError(e.what());
   }
 }
 
-std::unique_ptr<engine::Engine> make_engine(const Layer& layer, const device::Place& place, engine::Wishes wishes) {
+std::unique_ptr<engine::CardWeights> make_card_weights(const device::Place& place, const Layer& outline) {
+  try {
+    return std::make_unique<engine::CardWeights>(place, outline);
+  } catch (const Error& e) {
+    throw DeviceError(e.what());
+  }
+}
+
+std::unique_ptr<engine::Engine> make_engine(const Layer& layer, const device::Place& place,
+                                            std::unique_ptr<engine::CardWeights> card, engine::Wishes wishes) {
   if (place.kind == device::Place::Kind::cpu) return engine::make_cpu_engine(layer);
   try {
+    if (card != nullptr) return engine::make_gpu_engine(layer, std::move(card), std::move(wishes));
     return engine::make_gpu_engine(layer, place, std::move(wishes));
   } catch (const Error& e) {
     throw DeviceError(e.what());

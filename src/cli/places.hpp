@@ -5,6 +5,7 @@
 
 #include "device/place.hpp"
 #include "engine/engine.hpp"
+#include "engine/gpu.hpp"
 #include "engine/selection.hpp"
 #include "spec/layer.hpp"
 
@@ -25,11 +26,17 @@ ChosenPlace choose_place(const std::string& option, std::uint64_t seed, const La
 ChosenPlace settle(const device::BestPlace& best, const Layer& layer, const Device& card);
 
 /// Before anything is loaded: throws DeviceError when the place cannot be used or cannot run such a layer, which is
-/// looked at as why_not_gpu() does, and Error when a variant is wished for on the cpu, which has none.
+/// looked at as why_not_gpu() does, or cannot run the variant that is wished for, and Error when a variant is wished
+/// for on the cpu, which has none.
 void require_runs_on(const Layer& layer, const ChosenPlace& chosen, const engine::Wishes& wishes);
 
-/// The engine of a place. Throws DeviceError when the place cannot be used or a variant that is wished for cannot run
-/// there; the cpu has no variants and takes no wishes.
-std::unique_ptr<engine::Engine> make_engine(const Layer& layer, const device::Place& place, engine::Wishes wishes);
+/// A card's memory for the experts of such a layer. Throws DeviceError when the card cannot be used or lacks it.
+std::unique_ptr<engine::CardWeights> make_card_weights(const device::Place& place, const Layer& outline);
+
+/// The engine of a place. `card`, unless null, is that place and holds the codes of the layer's experts. Throws
+/// DeviceError when the place cannot be used or a variant that is wished for cannot run there; the cpu has no variants
+/// and takes no wishes.
+std::unique_ptr<engine::Engine> make_engine(const Layer& layer, const device::Place& place,
+                                            std::unique_ptr<engine::CardWeights> card, engine::Wishes wishes);
 
 }  // namespace moesaic::cli

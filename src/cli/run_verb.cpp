@@ -138,7 +138,9 @@ int run(const RunOptions& options) {
   report.shape = planned.layer.shape;
   report.layer_bytes = planned.memory_bytes;
   report.disk_bytes = planned.disk_bytes;
-  report.peak_bytes = planned.memory_bytes + planned.buffer_bytes;
+  const bool on_card = chosen.place.kind != device::Place::Kind::cpu;
+  const Codes codes = !on_card ? Codes::on_host : options.check ? Codes::on_both : Codes::on_card;
+  report.peak_bytes = peak_bytes(planned, codes);
   report.layout = planned.layout;
   report.scheme = checkpoint::describe_schemes(planned);
   report.seed = options.seed;
@@ -146,10 +148,12 @@ int run(const RunOptions& options) {
   report.reason = chosen.reason;
 
   const Tokens tokens = get_tokens(options, report.shape.hidden, report.token_source);
-  const Layer layer = load(planned);
+  std::unique_ptr<engine::CardWeights> card;
+  if (codes == Codes::on_card) card = make_card_weights(chosen.place, planned.layer);
+  const Layer layer = load(planned, codes, card.get());
   report.tokens = tokens.count;
 
-  const std::unique_ptr<engine::Engine> engine = make_engine(layer, chosen.place, std::move(wishes));
+  const std::unique_ptr<engine::Engine> engine = make_engine(layer, chosen.place, std::move(card), std::move(wishes));
   report.place = engine->place();
   double time_s = 0;
   const Trace trace = compute(*engine, tokens, options.check, time_s);
@@ -193,9 +197,11 @@ void add_run(CLI::App& program, int& exit_code) {
   verb->add_option("--out", options->out, "write the result to this .npy file: float32 [tokens, hidden]");
   verb->add_flag("--json", options->json, "report as one JSON object");
   verb->footer(
-      "What loading takes is said on stderr before it begins: the layer and at most one expert beside it. Files are\n"
-      "read, not mapped, and the page cache gives back at once what has been read, so that a machine whose GPU shares\n"
-      "the host's memory does not hold a model twice.\n\n"
+      "What loading takes is said on stderr before it begins: the layer and at most one expert beside it; with "
+      "--check\n"
+      "on a card the weights twice, for the reference reads them too. Files are read, not mapped, and go to the card\n"
+      "expert by expert; the page cache gives back at once what has been read, so that a machine whose GPU shares the\n"
+      "host's memory does not hold a model twice.\n\n"
       "Examples:\n"
       "  moesaic run /tmp/small --check\n"
       "  moesaic run /tmp/small --device emulated:gb10 --tokens 4 --check\n"

@@ -146,8 +146,8 @@ void Gpu::synchronize() const {
   if (!findings.empty()) throw Error(place_name_ + ": the kernels ran, but not as they should:\n" + findings);
 }
 
-void Gpu::copy_to(const Buffer& to, const void* from, std::size_t bytes) const {
-  if (bytes != 0) check(driver_.cuMemcpyHtoD(to.address(), from, bytes), "copying to the device");
+void Gpu::copy_to(const Buffer& to, const void* from, std::size_t bytes, std::size_t offset) const {
+  if (bytes != 0) check(driver_.cuMemcpyHtoD(to.address() + offset, from, bytes), "copying to the device");
 }
 
 void Gpu::copy_from(void* to, const Buffer& from, std::size_t bytes) const {

@@ -84,7 +84,8 @@ class Gpu {
   void synchronize() const;
 
   Buffer allocate(std::size_t bytes) const { return Buffer(*this, bytes); }
-  void copy_to(const Buffer& to, const void* from, std::size_t bytes) const;
+  /// To byte `offset` of the buffer.
+  void copy_to(const Buffer& to, const void* from, std::size_t bytes, std::size_t offset = 0) const;
   void copy_from(void* to, const Buffer& from, std::size_t bytes) const;
   void fill(const Buffer& buffer, unsigned char value) const;
 

@@ -18,6 +18,35 @@ double binomial(int n, int r, double p) {
   return std::exp(ways + r * std::log(p) + (n - r) * std::log1p(-p));
 }
 
+/// Probabilities of how many experts get rows, one token after the other: of its top_k experts, those that no token
+/// before it chose are hypergeometric.
+std::vector<double> touched_experts(const Work& work) {
+  const int experts = work.problem.experts;
+  const double p = static_cast<double>(work.top_k) / experts;
+  std::vector<double> touched(experts + 1, 0);
+  if (experts * std::pow(1 - p, work.tokens) < 1e-3) {  // hardly ever is one left out
+    touched.back() = 1;
+    return touched;
+  }
+  std::vector<double> log_factorial(experts + 1, 0);
+  for (int n = 1; n <= experts; ++n) log_factorial[n] = log_factorial[n - 1] + std::log(n);
+  const auto log_choose = [&](int n, int r) { return log_factorial[n] - log_factorial[r] - log_factorial[n - r]; };
+  const double all_ways = log_choose(experts, work.top_k);
+  touched[0] = 1;
+  for (int token = 0; token < work.tokens; ++token) {
+    std::vector<double> next(experts + 1, 0);
+    for (int before = 0; before <= experts; ++before) {
+      if (touched[before] < 1e-9) continue;
+      for (int fresh = std::max(0, work.top_k - before); fresh <= std::min(work.top_k, experts - before); ++fresh) {
+        const double ways = log_choose(experts - before, fresh) + log_choose(before, work.top_k - fresh);
+        next[before + fresh] += touched[before] * std::exp(ways - all_ways);
+      }
+    }
+    touched = std::move(next);
+  }
+  return touched;
+}
+
 /// Mean and variance over all tiles of what is said of each.
 struct Moments {
   double weight = 0;
@@ -33,25 +62,40 @@ struct Moments {
   double deviation() const { return weight > 0 ? std::sqrt(std::max(0.0, squares / weight - mean() * mean())) : 0; }
 };
 
+/// Groups of 8 rows that each warp multiplies: the warps share a tile's groups out, and above 8 there are loops for
+/// even numbers alone.
+int groups_of_warp(const Config& c, int rows) {
+  const int groups = ceil_div(ceil_div(rows, kMmaN), c.warps_t);
+  return groups < 8 ? groups : ceil_div(groups, 2) * 2;
+}
+
 /// Clocks that a tile of `rows` rows keeps its SM's units busy.
 double clocks_of_tile(const Config& c, const Problem& problem, int rows, const Device& device,
                       const CostNumbers& numbers) {
-  const int groups_of_warp =
-      std::min(ceil_div(rows, kMmaN), c.n_blocks());  // the fullest warp's: the others wait for it
-  const double columns = c.warps_t * groups_of_warp * kMmaN;
+  const int groups = groups_of_warp(c, rows);
+  const double columns = c.warps_t * groups * kMmaN;
   const double k = ceil_div(problem.k, c.tile_k) * c.tile_k;
   const double rate = c.multiply == Multiply::plain ? device.plain_flop_per_clock : device.fast_flop_per_clock;
   const double multiply = 2.0 * c.tile_f * columns * k / rate;
   const double copied = c.tile_f + rows;
   const double read = c.tile_f * c.warps_t + columns * c.warps_f;
-  const double shared = (copied + read) * k / numbers.shared_bytes_per_clock;
-  const double epilogue = numbers.tile_clocks + numbers.block_clocks * c.m_blocks() * groups_of_warp;
-  return multiply + numbers.shared_exposed * shared + epilogue / c.blocks_per_sm;  // other blocks multiply meanwhile
+  const double shared = (copied + read) * k * numbers.shared_clocks_per_byte;
+  const double epilogue = numbers.tile_clocks + numbers.block_clocks * c.m_blocks() * groups;
+  return multiply + shared + epilogue / c.blocks_per_sm;  // other blocks multiply meanwhile
+}
+
+/// Clocks that an mma warp takes for a tile of `rows` rows if nothing but itself holds it up.
+double chain_of_tile(const Config& c, const Problem& problem, int rows, const CostNumbers& numbers) {
+  const int blocks = c.m_blocks() * groups_of_warp(c, rows);
+  const double stages = ceil_div(problem.k, c.tile_k);
+  return stages * (numbers.stage_clocks + numbers.step_clocks * blocks * c.tile_k / kMmaK) + numbers.tile_clocks +
+         numbers.block_clocks * blocks;
 }
 
 /// All tiles of a launch, by their numbers.
 struct Tiles {
   Moments clocks;
+  Moments chain;
   double rows = 0;      ///< of all tiles together, once for each feature tile
   double l2_bytes = 0;  ///< of all tiles together
 };
@@ -66,7 +110,9 @@ Tiles tiles_of(const Config& c, const Work& work, const Rows& rows, const Device
     const int with_one_more = share.rows % t_tiles;
     const auto add = [&](int rows_of_tile, int count) {
       if (count == 0) return;
-      tiles.clocks.add(clocks_of_tile(c, problem, rows_of_tile, device, numbers), share.experts * count * f_tiles);
+      const double times = share.experts * count * f_tiles;
+      tiles.clocks.add(clocks_of_tile(c, problem, rows_of_tile, device, numbers), times);
+      tiles.chain.add(chain_of_tile(c, problem, rows_of_tile, numbers), times);
     };
     add(fewer, t_tiles - with_one_more);
     add(fewer + 1, with_one_more);
@@ -76,13 +122,17 @@ Tiles tiles_of(const Config& c, const Work& work, const Rows& rows, const Device
   return tiles;
 }
 
-/// Near the largest, above it where others come close.
-double smooth_maximum(std::initializer_list<double> values, double sharpness) {
-  const double largest = std::max(values);
+/// Near the largest of these times, above it where others come close: limits that are near each other add to each
+/// other.
+double smooth_maximum(std::initializer_list<double> times) {
+  const double largest = std::max(times);
   if (!(largest > 0)) return 0;
   double sum = 0;
-  for (const double value : values) sum += std::pow(value / largest, sharpness);
-  return largest * std::pow(sum, 1 / sharpness);
+  for (const double time : times) {
+    const double square = time * time / (largest * largest);
+    sum += square * square;
+  }
+  return largest * std::sqrt(std::sqrt(sum));
 }
 
 }  // namespace
@@ -104,9 +154,12 @@ Rows expect_rows(const Work& work) {
   if (work.tokens == 0) return rows;
   if (work.top_k == experts) {
     rows.shares.push_back({work.tokens, static_cast<double>(experts)});
+    rows.touched.assign(experts + 1, 0);
+    rows.touched.back() = 1;
     return rows;
   }
   const double p = static_cast<double>(work.top_k) / experts;
+  rows.touched = touched_experts(work);
   const double mean = work.tokens * p;
   const double reach = 8 * std::sqrt(mean * (1 - p)) + 16;  // beyond it less than one expert in 10^12
   const int least = std::max(1, static_cast<int>(mean - reach));
@@ -139,8 +192,11 @@ Floor find_floor(const Work& work) {
 }
 
 std::string_view Cost::limit() const {
-  const std::array<std::pair<double, std::string_view>, 4> limits{
-      {{memory_s, "memory"}, {in_flight_s, "bytes in flight"}, {l2_s, "L2"}, {multiply_s, "multiply"}}};
+  const std::array<std::pair<double, std::string_view>, 5> limits{{{memory_s, "memory"},
+                                                                   {in_flight_s, "bytes in flight"},
+                                                                   {l2_s, "L2"},
+                                                                   {chain_s, "a warp's stages"},
+                                                                   {multiply_s, "multiply"}}};
   return std::max_element(limits.begin(), limits.end())->second;
 }
 
@@ -157,6 +213,8 @@ Cost predict(const Config& config, const Work& work, const Rows& rows, const Dev
   cost.waves = cost.tiles / slots;
   const double bytes_of_tile = find_floor(work).bytes() / cost.tiles;
   const double l2_bytes_of_tile = tiles.l2_bytes / cost.tiles;
+  const double latency_us =
+      work.problem.layout == WeightLayout::panels ? numbers.panel_latency_us : numbers.row_latency_us;
   const double ring_bytes = config.stages * config.tile_k * (config.tile_f + tiles.rows / cost.tiles);
   const double unevenness = tiles.clocks.deviation() / tiles.clocks.mean();
   const double busiest = 1 + numbers.spread * unevenness / std::sqrt(std::max(1.0, cost.tiles / device.sms));
@@ -167,18 +225,29 @@ Cost predict(const Config& config, const Work& work, const Rows& rows, const Dev
     const double on_busiest =
         blocks == slots ? config.blocks_per_sm : std::clamp<double>(blocks / device.sms + 0.5, 1, config.blocks_per_sm);
     const double memory = blocks * bytes_of_tile / (device.read_gb_per_s * kGiga);
-    const double in_flight = bytes_of_tile * numbers.memory_latency_us * 1e-6 / ring_bytes;
+    const double in_flight = bytes_of_tile * latency_us * 1e-6 / ring_bytes;
     const double l2 = blocks * l2_bytes_of_tile / (busy_sms * device.l2_bytes_per_clock * clock);
+    const double chain = tiles.chain.mean() / clock;
     const double multiply = busiest * on_busiest * tiles.clocks.mean() / clock;
     cost.memory_s += times * memory;
     cost.in_flight_s += times * in_flight;
     cost.l2_s += times * l2;
+    cost.chain_s += times * chain;
     cost.multiply_s += times * multiply;
-    cost.time_s += times * smooth_maximum({memory, in_flight, l2, multiply}, numbers.sharpness);
+    cost.time_s += times * smooth_maximum({memory, in_flight, l2, chain, multiply});
   };
-  const double full = std::floor(cost.waves);
-  if (full > 0) wave(slots, full);
-  if (cost.tiles > full * slots) wave(cost.tiles - full * slots, 1);
+  // Whether the last tiles want a further wave is a matter of how many experts the routing touches.
+  constexpr double kRare = 1e-3;
+  double seen = 0;
+  for (const double probability : rows.touched) seen += probability < kRare ? 0 : probability;
+  for (std::size_t experts = 1; experts < rows.touched.size(); ++experts) {
+    if (rows.touched[experts] < kRare) continue;
+    const double weight = rows.touched[experts] / seen;
+    const double count = cost.tiles * static_cast<double>(experts) / rows.experts();
+    const double full = std::floor(count / slots);
+    if (full > 0) wave(slots, weight * full);
+    if (count > full * slots) wave(count - full * slots, weight);
+  }
   return cost;
 }
 

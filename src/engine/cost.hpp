@@ -25,6 +25,7 @@ struct Rows {
     double experts = 0;  ///< expected number of experts with so many
   };
   std::vector<Share> shares;
+  std::vector<double> touched;  ///< touched[i]: probability that i experts have any
 
   /// Expected number of experts with any: E (1 - (1 - k/E)^T).
   double experts() const;
@@ -48,30 +49,32 @@ struct Floor {
 
 Floor find_floor(const Work& work);
 
-/// The model's own numbers, beside the rates of the card: first guesses, worth what `moesaic explain --against` says of
-/// them (docs/measurements.md: of 156 random points on an H200 it was within 5 % of the best at 136).
+/// The model's own numbers, beside the rates of the card: fitted to what an H200 held to a 12.x card's limits took at
+/// random points (docs/measurements.md), worth what `moesaic explain --against` says of them elsewhere.
 struct CostNumbers {
-  double start_us = 2.5;                ///< from launch to the first bytes, and from the last sum to the end
-  double memory_latency_us = 0.8;       ///< in which every byte of a full ring arrives
-  double shared_bytes_per_clock = 128;  ///< of one SM's shared memory
-  double shared_exposed = 0.8;          ///< share of the time in shared memory that the multiply does not hide
-  double tile_clocks = 400;             ///< between the last multiply of a tile and the first of the next
-  double block_clocks = 40;             ///< to scale and store one m16n8 block of a warp
-  double spread = 2.5;   ///< standard deviations by which the busiest SM is above the mean of about a hundred
-  double sharpness = 4;  ///< of the smooth maximum: limits that are near each other add to each other
+  double start_us = 3.4;                  ///< from launch to the first bytes, and from the last sum to the end
+  double panel_latency_us = 0.95;         ///< in which every byte of a full ring arrives, from panels
+  double row_latency_us = 1.2;            ///< likewise where each row of a tile lies by itself
+  double shared_clocks_per_byte = 0.011;  ///< in shared memory, that the multiply does not hide
+  double tile_clocks = 300;               ///< between the last multiply of a tile and the first of the next
+  double block_clocks = 38;               ///< to scale and store one m16n8 block of a warp
+  double stage_clocks = 120;              ///< of an mma warp for a stage, whatever it multiplies
+  double step_clocks = 11;                ///< more for each mma of the stage
+  double spread = 1.9;  ///< standard deviations by which the busiest SM is above the mean of about a hundred
 };
 
-/// What one variant is thought to take. The four times are of the card as a whole, each as if it were the only limit.
+/// What one variant is thought to take. The five times are of the card as a whole, each as if it were the only limit.
 struct Cost {
   double tiles = 0;        ///< expected
   double waves = 0;        ///< tiles over the blocks that the card holds
   double memory_s = 0;     ///< bytes of the floor, through memory
   double in_flight_s = 0;  ///< the same bytes, as fast as the rings of all blocks can ask for them
   double l2_s = 0;         ///< bytes that the tiles copy to shared memory, each counted as often as it is copied
+  double chain_s = 0;      ///< an mma warp, stage after stage, whatever the others do
   double multiply_s = 0;   ///< the busiest SM: multiplies with their padding, shared memory, epilogues
   double time_s = 0;       ///< all together, wave after wave
 
-  /// The largest of the four, in words.
+  /// The largest of the five, in words.
   std::string_view limit() const;
 };
 

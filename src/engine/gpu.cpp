@@ -11,9 +11,9 @@ using device::Buffer;
 
 /// Expert matrices on a card.
 struct Matrices {
-  Matrices(const device::Gpu& gpu, const Experts& experts)
+  Matrices(const device::Gpu& gpu, const Experts& experts, Buffer codes_on_card)
       : problem{experts.experts, experts.rows, experts.cols},
-        codes(gpu.upload<std::uint8_t>(experts.codes)),
+        codes(std::move(codes_on_card)),
         scales(gpu.upload<float>(experts.scales)),
         source(has_static_scale(experts.scheme.inputs) ? ScaleSource::checkpoint : ScaleSource::dynamic),
         input_scales(gpu.upload<float>(experts.input_scales)) {}
@@ -59,20 +59,22 @@ struct Workspace {
 
 class GpuEngine : public Engine {
  public:
-  GpuEngine(const Layer& layer, const device::Place& place, Wishes wishes)
+  GpuEngine(const Layer& layer, std::unique_ptr<CardWeights> weights, Wishes wishes)
       : layer_(layer),
-        place_name_(place.name()),
+        weights_(std::move(weights)),
         wishes_(std::move(wishes)),
-        gpu_(place),
+        gpu_(weights_->gpu),
         kernels_(gpu_),
         router_(gpu_, layer),
-        gate_up_(gpu_, layer.gate_up),
-        down_(gpu_, layer.down) {
+        gate_up_(gpu_, layer.gate_up, std::move(weights_->gate_up)),
+        down_(gpu_, layer.down, std::move(weights_->down)) {
     // Sizes that no variant takes, and a forced one that is not there, are said now and not in the first run.
     for (const Matrices* experts : {&gate_up_, &down_}) static_cast<void>(choice(*experts, 1));
   }
 
-  std::string place() const override { return place_name_ + " (" + std::string(gpu_.device().full_name) + ")"; }
+  std::string place() const override {
+    return weights_->place_name + " (" + std::string(gpu_.device().full_name) + ")";
+  }
 
   std::vector<std::string> kernels() const override {
     std::vector<std::string> names;
@@ -147,10 +149,10 @@ class GpuEngine : public Engine {
   }
 
   const Layer& layer_;
-  std::string place_name_;
+  std::unique_ptr<CardWeights> weights_;
   Wishes wishes_;
   std::vector<std::string> choices_;
-  device::Gpu gpu_;
+  device::Gpu& gpu_;
   KernelSet kernels_;
   CardRouter router_;
   Matrices gate_up_;
@@ -216,11 +218,31 @@ std::string why_not_on(const Layer& layer, const Device& card) {
   return "";
 }
 
-std::unique_ptr<Engine> make_gpu_engine(const Layer& layer, const device::Place& place, Wishes wishes) {
+CardWeights::CardWeights(const device::Place& place, const Layer& outline) : place_name(place.name()), gpu(place) {
+  const auto codes = [&](const Experts& experts) {
+    return gpu.allocate(static_cast<std::size_t>(experts.experts) * static_cast<std::size_t>(experts.rows) *
+                        experts.row_bytes());
+  };
+  gate_up = codes(outline.gate_up);
+  down = codes(outline.down);
+}
+
+void CardWeights::put(bool to_down, std::size_t first, std::span<const std::byte> codes) {
+  gpu.copy_to(to_down ? down : gate_up, codes.data(), codes.size(), first);
+}
+
+std::unique_ptr<Engine> make_gpu_engine(const Layer& layer, std::unique_ptr<CardWeights> weights, Wishes wishes) {
   for (const std::string& reason : {why_not_gpu(layer), KernelSet::why_not_routed(layer)}) {
     if (!reason.empty()) throw Error(layer.name + ": " + reason);
   }
-  return std::make_unique<GpuEngine>(layer, place, std::move(wishes));
+  return std::make_unique<GpuEngine>(layer, std::move(weights), std::move(wishes));
+}
+
+std::unique_ptr<Engine> make_gpu_engine(const Layer& layer, const device::Place& place, Wishes wishes) {
+  auto weights = std::make_unique<CardWeights>(place, layer);
+  weights->put(false, 0, std::as_bytes(std::span(layer.gate_up.codes)));
+  weights->put(true, 0, std::as_bytes(std::span(layer.down.codes)));
+  return make_gpu_engine(layer, std::move(weights), std::move(wishes));
 }
 
 }  // namespace moesaic::engine

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernels/kernels.hpp"
+#include "spec/card_limits.hpp"
 #include "spec/error.hpp"
 #include "spec/panels.hpp"
 
@@ -13,14 +14,6 @@ namespace {
 
 unsigned blocks(int count) {
   return static_cast<unsigned>(count);
-}
-
-/// Shared memory of a block such that exactly config.blocks_per_sm of them fit an SM of the device.
-std::size_t padded_smem_bytes(const Config& config, const Device& device) {
-  const auto share = static_cast<std::size_t>(device.smem_per_sm_bytes / config.blocks_per_sm);
-  const auto most = static_cast<std::size_t>(device.smem_per_block_bytes);
-  const std::size_t bytes = share - static_cast<std::size_t>(device.smem_reserved_bytes);
-  return std::max(smem_bytes(config), std::min(most, bytes / kSwizzleAlignment * kSwizzleAlignment));
 }
 
 /// Strides of a scale over experts and over what is inside one, of so many values.
@@ -97,7 +90,11 @@ const KernelSet::Variant& KernelSet::variant(const Config& config) {
   const auto known = variants_.find(name);
   if (known != variants_.end()) return known->second;
   Variant variant{gpu_.function(module_, kernels::symbol(config)), 0, smem_bytes(config)};
-  if (held_to_12x_) variant.smem_bytes = padded_smem_bytes(config, gpu_.device());
+  if (held_to_12x_) {
+    // Exactly as many blocks as on a 12.x card.
+    const int padded = smem_bytes_for(gpu_.device(), config.blocks_per_sm);
+    variant.smem_bytes = std::max(variant.smem_bytes, static_cast<std::size_t>(padded));
+  }
   gpu_.allow_smem(variant.function, variant.smem_bytes);
   const device::Grid one{1, static_cast<unsigned>(config.threads()), static_cast<unsigned>(variant.smem_bytes)};
   variant.blocks_per_sm = std::min(config.blocks_per_sm, gpu_.blocks_per_sm(variant.function, one));
@@ -114,9 +111,10 @@ Residence KernelSet::residence(const Config& config) {
 
 void KernelSet::gemm(const Config& config, const GroupedGemm& gemm) {
   const Problem& problem = gemm.problem;
-  const Device& limits = held_to_12x_ ? kDevices[0] : gpu_.device();
   std::string reason = valid(config, problem, gpu_.device());
-  if (reason.empty() && !fits(config, limits)) reason = "does not fit " + std::string(limits.full_name);
+  if (reason.empty() && held_to_12x_ && !fits(config, held_to_12x(gpu_.device()))) {
+    reason = "does not fit " + std::string(gpu_.device().full_name) + " held to a 12.x card's limits";
+  }
   if (!reason.empty()) throw Error(variant_name(config) + ": " + reason);
   if (gemm.rows == 0) return;
   const Variant& variant = this->variant(config);
