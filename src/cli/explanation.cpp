@@ -105,13 +105,13 @@ std::string candidates_text(const ExplainedGemm& gemm) {
   for (const Candidate& candidate : gemm.candidates) {
     if (!candidate.rejected.empty()) continue;
     if (text.empty()) {
-      text = fmt::format("  {:>12} {:>9} {:>9} {:>9} {:>9} {:>7}  can run\n", "predicted us", "memory", "in flight",
-                         "L2", "multiply", "waves");
+      text = fmt::format("  {:>12} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7}  can run\n", "predicted us", "memory",
+                         "in flight", "L2", "stages", "multiply", "waves");
     }
     const Cost& cost = candidate.cost;
-    text += fmt::format("  {:>12.2f} {:>9.2f} {:>9.2f} {:>9.2f} {:>9.2f} {:>7.2f}  {}\n", us(cost.time_s),
-                        us(cost.memory_s), us(cost.in_flight_s), us(cost.l2_s), us(cost.multiply_s), cost.waves,
-                        variant_name(candidate.config));
+    text += fmt::format("  {:>12.2f} {:>9.2f} {:>9.2f} {:>9.2f} {:>9.2f} {:>9.2f} {:>7.2f}  {}\n", us(cost.time_s),
+                        us(cost.memory_s), us(cost.in_flight_s), us(cost.l2_s), us(cost.chain_s), us(cost.multiply_s),
+                        cost.waves, variant_name(candidate.config));
   }
   for (const Candidate& candidate : gemm.candidates) {
     if (candidate.rejected.empty()) continue;
@@ -125,6 +125,7 @@ Json cost_json(const Cost& cost) {
           {"memory_us", us(cost.memory_s)},
           {"in_flight_us", us(cost.in_flight_s)},
           {"l2_us", us(cost.l2_s)},
+          {"stages_us", us(cost.chain_s)},
           {"multiply_us", us(cost.multiply_s)},
           {"tiles", cost.tiles},
           {"waves", cost.waves},

@@ -47,21 +47,6 @@ std::vector<double> touched_experts(const Work& work) {
   return touched;
 }
 
-/// Mean and variance over all tiles of what is said of each.
-struct Moments {
-  double weight = 0;
-  double sum = 0;
-  double squares = 0;
-
-  void add(double value, double times) {
-    weight += times;
-    sum += times * value;
-    squares += times * value * value;
-  }
-  double mean() const { return weight > 0 ? sum / weight : 0; }
-  double deviation() const { return weight > 0 ? std::sqrt(std::max(0.0, squares / weight - mean() * mean())) : 0; }
-};
-
 /// Groups of 8 rows that each warp multiplies: the warps share a tile's groups out, and above 8 there are loops for
 /// even numbers alone.
 int groups_of_warp(const Config& c, int rows) {
@@ -80,22 +65,21 @@ double clocks_of_tile(const Config& c, const Problem& problem, int rows, const D
   const double copied = c.tile_f + rows;
   const double read = c.tile_f * c.warps_t + columns * c.warps_f;
   const double shared = (copied + read) * k * numbers.shared_clocks_per_byte;
-  const double epilogue = numbers.tile_clocks + numbers.block_clocks * c.m_blocks() * groups;
-  return multiply + shared + epilogue / c.blocks_per_sm;  // other blocks multiply meanwhile
+  return multiply + shared + numbers.tile_clocks / c.blocks_per_sm;  // other blocks multiply meanwhile
 }
 
 /// Clocks that an mma warp takes for a tile of `rows` rows if nothing but itself holds it up.
 double chain_of_tile(const Config& c, const Problem& problem, int rows, const CostNumbers& numbers) {
   const int blocks = c.m_blocks() * groups_of_warp(c, rows);
   const double stages = ceil_div(problem.k, c.tile_k);
-  return stages * (numbers.stage_clocks + numbers.step_clocks * blocks * c.tile_k / kMmaK) + numbers.tile_clocks +
-         numbers.block_clocks * blocks;
+  return stages * (numbers.stage_clocks + numbers.step_clocks * blocks * c.tile_k / kMmaK) + numbers.tile_clocks;
 }
 
 /// All tiles of a launch, by their numbers.
 struct Tiles {
-  Moments clocks;
-  Moments chain;
+  double count = 0;
+  double clocks = 0;    ///< of all tiles together
+  double chain = 0;     ///< likewise
   double rows = 0;      ///< of all tiles together, once for each feature tile
   double l2_bytes = 0;  ///< of all tiles together
 };
@@ -111,8 +95,9 @@ Tiles tiles_of(const Config& c, const Work& work, const Rows& rows, const Device
     const auto add = [&](int rows_of_tile, int count) {
       if (count == 0) return;
       const double times = share.experts * count * f_tiles;
-      tiles.clocks.add(clocks_of_tile(c, problem, rows_of_tile, device, numbers), times);
-      tiles.chain.add(chain_of_tile(c, problem, rows_of_tile, numbers), times);
+      tiles.count += times;
+      tiles.clocks += times * clocks_of_tile(c, problem, rows_of_tile, device, numbers);
+      tiles.chain += times * chain_of_tile(c, problem, rows_of_tile, numbers);
     };
     add(fewer, t_tiles - with_one_more);
     add(fewer + 1, with_one_more);
@@ -204,7 +189,7 @@ Cost predict(const Config& config, const Work& work, const Rows& rows, const Dev
              const CostNumbers& numbers) {
   Cost cost;
   const Tiles tiles = tiles_of(config, work, rows, device, numbers);
-  cost.tiles = tiles.clocks.weight;
+  cost.tiles = tiles.count;
   cost.time_s = numbers.start_us * 1e-6;
   if (!(cost.tiles > 0)) return cost;
 
@@ -216,8 +201,6 @@ Cost predict(const Config& config, const Work& work, const Rows& rows, const Dev
   const double latency_us =
       work.problem.layout == WeightLayout::panels ? numbers.panel_latency_us : numbers.row_latency_us;
   const double ring_bytes = config.stages * config.tile_k * (config.tile_f + tiles.rows / cost.tiles);
-  const double unevenness = tiles.clocks.deviation() / tiles.clocks.mean();
-  const double busiest = 1 + numbers.spread * unevenness / std::sqrt(std::max(1.0, cost.tiles / device.sms));
 
   const auto wave = [&](double blocks, double times) {
     const double busy_sms = std::min<double>(blocks, device.sms);
@@ -227,8 +210,8 @@ Cost predict(const Config& config, const Work& work, const Rows& rows, const Dev
     const double memory = blocks * bytes_of_tile / (device.read_gb_per_s * kGiga);
     const double in_flight = bytes_of_tile * latency_us * 1e-6 / ring_bytes;
     const double l2 = blocks * l2_bytes_of_tile / (busy_sms * device.l2_bytes_per_clock * clock);
-    const double chain = tiles.chain.mean() / clock;
-    const double multiply = busiest * on_busiest * tiles.clocks.mean() / clock;
+    const double chain = tiles.chain / tiles.count / clock;
+    const double multiply = on_busiest * tiles.clocks / tiles.count / clock;
     cost.memory_s += times * memory;
     cost.in_flight_s += times * in_flight;
     cost.l2_s += times * l2;

@@ -52,15 +52,13 @@ Floor find_floor(const Work& work);
 /// The model's own numbers, beside the rates of the card: fitted to what an H200 held to a 12.x card's limits took at
 /// random points (docs/measurements.md), worth what `moesaic explain --against` says of them elsewhere.
 struct CostNumbers {
-  double start_us = 3.4;                  ///< from launch to the first bytes, and from the last sum to the end
-  double panel_latency_us = 0.95;         ///< in which every byte of a full ring arrives, from panels
-  double row_latency_us = 1.2;            ///< likewise where each row of a tile lies by itself
-  double shared_clocks_per_byte = 0.011;  ///< in shared memory, that the multiply does not hide
-  double tile_clocks = 300;               ///< between the last multiply of a tile and the first of the next
-  double block_clocks = 38;               ///< to scale and store one m16n8 block of a warp
-  double stage_clocks = 120;              ///< of an mma warp for a stage, whatever it multiplies
-  double step_clocks = 11;                ///< more for each mma of the stage
-  double spread = 1.9;  ///< standard deviations by which the busiest SM is above the mean of about a hundred
+  double start_us = 4.7;                   ///< from launch to the first bytes, and from the last sum to the end
+  double panel_latency_us = 0.80;          ///< in which every byte of a full ring arrives, from panels
+  double row_latency_us = 1.13;            ///< likewise where each row of a tile lies by itself
+  double shared_clocks_per_byte = 0.0052;  ///< in shared memory, that the multiply does not hide
+  double tile_clocks = 345;                ///< between the last multiply of a tile and the first of the next
+  double stage_clocks = 167;               ///< of an mma warp for a stage, whatever it multiplies
+  double step_clocks = 3.7;                ///< more for each mma of the stage
 };
 
 /// What one variant is thought to take. The five times are of the card as a whole, each as if it were the only limit.
@@ -71,7 +69,7 @@ struct Cost {
   double in_flight_s = 0;  ///< the same bytes, as fast as the rings of all blocks can ask for them
   double l2_s = 0;         ///< bytes that the tiles copy to shared memory, each counted as often as it is copied
   double chain_s = 0;      ///< an mma warp, stage after stage, whatever the others do
-  double multiply_s = 0;   ///< the busiest SM: multiplies with their padding, shared memory, epilogues
+  double multiply_s = 0;   ///< an SM: multiplies with their padding, shared memory, epilogues
   double time_s = 0;       ///< all together, wave after wave
 
   /// The largest of the five, in words.
