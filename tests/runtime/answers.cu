@@ -2,6 +2,8 @@
 // and the one that cudaGetLastError gave then. On an emulated card the lines are those of an H200.
 
 #include <cuda_runtime.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <vector>
@@ -339,17 +341,32 @@ void graphs() {
   ANSWER(cudaGraphDestroy(graph));
 }
 
+/// In a process of its own, so that a call that crashes costs the rest of its section only.
+void in_a_process(const char* name, void (*section)()) {
+  std::printf("== %s\n", name);
+  std::fflush(stdout);
+  const pid_t child = fork();
+  if (child == 0) {
+    section();
+    std::fflush(stdout);
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  if (status != 0) std::printf("ended with status %d\n", status);
+}
+
 }  // namespace
 
 int main() {
-  devices();
-  allocations();
-  copies();
-  symbols();
-  kernels();
-  streams_and_events();
-  captures();
-  graphs();
+  in_a_process("devices", devices);
+  in_a_process("allocations", allocations);
+  in_a_process("copies", copies);
+  in_a_process("symbols", symbols);
+  in_a_process("kernels", kernels);
+  in_a_process("streams and events", streams_and_events);
+  in_a_process("captures", captures);
+  in_a_process("graphs", graphs);
   std::puts("ok");
   return 0;
 }
