@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,6 +65,24 @@ TEST(Runtime, AFailedKernelStays) {
   EXPECT_EQ(result.exit_code, 4) << result.text;
   EXPECT_TRUE(says(result, "ok\n")) << result.text;
   EXPECT_TRUE(says(result, "write_outside")) << result.text;
+}
+
+/// scripts/record_programs.sh made the fixtures: what the programs printed on an H200 with NVIDIA's runtime.
+TEST(Runtime, AnswersAsOnAnH200) {
+  for (const std::string name : {"answers", "faults"}) {
+    std::ifstream file(MOESAIC_SOURCE_DIR "/tests/fixtures/runtime/" + name + ".txt");
+    if (!file) GTEST_SKIP() << "no H200 has been asked yet";
+    const Result result = shell(fmt::format("({} emulate --gpu gb10 --check all -- {}/runtime_{} 2>/dev/null)",
+                                            MOESAIC_PROGRAM, MOESAIC_PROGRAMS, name));
+    EXPECT_EQ(result.exit_code, name == "faults" ? 4 : 0);
+    std::istringstream lines(result.text);
+    std::string said, expected;
+    for (int number = 1; std::getline(file, expected); ++number) {
+      ASSERT_TRUE(std::getline(lines, said)) << name << ".txt:" << number;
+      EXPECT_EQ(said, expected) << name << ".txt:" << number;
+    }
+    EXPECT_FALSE(std::getline(lines, said)) << name << ": " << said;
+  }
 }
 
 TEST(Runtime, Graphs) {

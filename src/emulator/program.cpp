@@ -291,13 +291,13 @@ std::uint64_t Linkage::address_of(const ptx::Operand& name) const {
 }
 
 std::string Program::text_of(const Instruction& instruction) const {
-  std::string text;
+  std::string words;
   for (const char letter : instruction.text) {
     const bool space = letter == '\n' || letter == '\t' || letter == '\r' || letter == ' ';
-    if (!space) text += letter;
-    if (space && !text.ends_with(' ')) text += ' ';
+    if (!space) words += letter;
+    if (space && !words.ends_with(' ')) words += ' ';
   }
-  return text;
+  return words;
 }
 
 std::string Program::source_of(const Instruction& instruction) const {
