@@ -12,15 +12,28 @@ namespace {
 
 using Memory = Copy::Memory;
 
+/// Null, or memory of the card, where the call names memory of the host: the host would crash on it.
+bool is_not_of_the_host(const Copy::Side& side) {
+  return side.memory == Memory::host && (side.address == 0 || GlobalMemory::is_card_address(side.address));
+}
+
+CUresult submit_copy(State& all, CUstream stream, const Copy& copy, bool known) {
+  const bool moves = copy.width != 0 && copy.height != 0 && copy.depth != 0;
+  if (moves && (is_not_of_the_host(copy.to) || is_not_of_the_host(copy.from))) {
+    return refuse(CUDA_ERROR_INVALID_VALUE, "a copy whose host memory is null or memory of the card");
+  }
+  return submit(all, stream, copy, known);
+}
+
 /// A copy within one row.
 CUresult copy_bytes(Memory to_memory, std::uint64_t to, Memory from_memory, std::uint64_t from, std::size_t bytes,
                     CUstream stream, bool known) {
   return with_context([&](State& all) {
-    return submit(all, stream,
-                  Copy{.to = {.memory = to_memory, .address = to},
-                       .from = {.memory = from_memory, .address = from},
-                       .width = bytes},
-                  known);
+    return submit_copy(all, stream,
+                       Copy{.to = {.memory = to_memory, .address = to},
+                            .from = {.memory = from_memory, .address = from},
+                            .width = bytes},
+                       known);
   });
 }
 
@@ -64,7 +77,7 @@ CUresult copy_volume_in(const CUDA_MEMCPY3D* parameters, CUstream stream, bool k
     if (too_narrow(copy->to) || too_narrow(copy->from)) {
       return refuse(CUDA_ERROR_INVALID_VALUE, "a copy of rows that are wider than the pitch of their memory");
     }
-    return submit(all, stream, *copy, known);
+    return submit_copy(all, stream, *copy, known);
   });
 }
 

@@ -93,6 +93,7 @@ cudaError_t cudaGetDeviceCount(int* count) {
 
 cudaError_t cudaGetDevice(int* device) {
   return call(__func__, [&] {
+    if (device == nullptr) return cudaErrorInvalidValue;
     *device = 0;
     return cudaSuccess;
   });
