@@ -131,6 +131,7 @@ CUresult perform(GlobalMemory& memory, const Copy& copy) {
 
 CUresult perform(GlobalMemory& memory, const Fill& fill) {
   if (fill.width == 0) return CUDA_SUCCESS;
+  if (fill.width > memory.capacity() / fill.element_bytes) return CUDA_ERROR_INVALID_VALUE;
   std::vector<std::byte> row(fill.width * fill.element_bytes);
   for (std::size_t i = 0; i < fill.width; ++i) {
     std::memcpy(row.data() + i * fill.element_bytes, &fill.value, fill.element_bytes);  // little-endian

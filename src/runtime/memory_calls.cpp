@@ -33,9 +33,16 @@ CUresult copy(void* to, const void* from, std::size_t size, cudaMemcpyKind kind,
   return static_cast<CUresult>(cudaErrorInvalidMemcpyDirection);
 }
 
-CUresult copy_volume(const std::optional<CUDA_MEMCPY3D>& volume, CUstream stream) {
-  if (!volume) return CUDA_ERROR_INVALID_VALUE;
-  return cuMemcpy3DAsync(&*volume, stream);
+bool is_direction(cudaMemcpyKind kind) {
+  return kind >= cudaMemcpyHostToHost && kind <= cudaMemcpyDefault;
+}
+
+/// `volume` is none where there is no such direction, or where arrays are named.
+CUresult copy_volume(const std::optional<CUDA_MEMCPY3D>& volume, cudaMemcpyKind kind, CUstream stream) {
+  if (!volume) return is_direction(kind) ? CUDA_ERROR_INVALID_VALUE : CUresult(cudaErrorInvalidMemcpyDirection);
+  if (volume->Height == 0 || volume->Depth == 0) return CUDA_SUCCESS;
+  const bool fits = volume->WidthInBytes <= volume->srcPitch && volume->WidthInBytes <= volume->dstPitch;
+  return fits ? cuMemcpy3DAsync(&*volume, stream) : CUresult(cudaErrorInvalidPitchValue);
 }
 
 /// Calls body(address) with the part of a variable that begins at `offset`.
@@ -84,24 +91,27 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t size, cudaMe
 cudaError_t cudaMemcpy2D(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch, std::size_t width,
                          std::size_t height, cudaMemcpyKind kind) {
   return call("cudaMemcpy2D", [&] {
-    return wait(copy_volume(rows_of(to, to_pitch, from, from_pitch, width, height, kind), default_stream()), kind);
+    return wait(copy_volume(rows_of(to, to_pitch, from, from_pitch, width, height, kind), kind, default_stream()),
+                kind);
   });
 }
 
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
                               std::size_t width, std::size_t height, cudaMemcpyKind kind, cudaStream_t stream) {
   return call("cudaMemcpy2DAsync", [&] {
-    return copy_volume(rows_of(to, to_pitch, from, from_pitch, width, height, kind), stream_of(stream));
+    return copy_volume(rows_of(to, to_pitch, from, from_pitch, width, height, kind), kind, stream_of(stream));
   });
 }
 
 cudaError_t cudaMemcpy3D(const cudaMemcpy3DParms* parameters) {
-  return call("cudaMemcpy3D",
-              [&] { return wait(copy_volume(volume_of(*parameters), default_stream()), parameters->kind); });
+  return call("cudaMemcpy3D", [&] {
+    return wait(copy_volume(volume_of(*parameters), parameters->kind, default_stream()), parameters->kind);
+  });
 }
 
 cudaError_t cudaMemcpy3DAsync(const cudaMemcpy3DParms* parameters, cudaStream_t stream) {
-  return call("cudaMemcpy3DAsync", [&] { return copy_volume(volume_of(*parameters), stream_of(stream)); });
+  return call("cudaMemcpy3DAsync",
+              [&] { return copy_volume(volume_of(*parameters), parameters->kind, stream_of(stream)); });
 }
 
 cudaError_t cudaMemcpyToSymbol(const void* symbol, const void* from, std::size_t size, std::size_t offset,

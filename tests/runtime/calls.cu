@@ -116,6 +116,13 @@ void memory_of_all_kinds() {
   SUCCEEDS(cudaMemset2D(static_cast<char*>(pitched) + pitch, pitch, 0xff, 40, 1));
   SUCCEEDS(cudaMemcpy2D(back.data(), 40, pitched, pitch, 40, 4, cudaMemcpyDefault));
   CHECK(back[9] == 9 && back[10] == -1 && back[20] == 20);
+  // Rows wider than their pitch, no such direction, and pointers that are not what the direction says.
+  GIVES(cudaMemcpy2D(pitched, pitch, rows.data(), 36, 40, 4, cudaMemcpyHostToDevice), cudaErrorInvalidPitchValue);
+  GIVES(cudaMemcpy2D(pitched, pitch, rows.data(), 40, 40, 4, cudaMemcpyKind(9)), cudaErrorInvalidMemcpyDirection);
+  GIVES(cudaMemcpy(pitched, rows.data(), 4, cudaMemcpyDeviceToHost), cudaErrorInvalidValue);
+  GIVES(cudaMemcpy(pitched, nullptr, 4, cudaMemcpyHostToDevice), cudaErrorInvalidValue);
+  GIVES(cudaMemset(pitched, 0, std::size_t{1} << 50), cudaErrorInvalidValue);
+  CHECK(cudaGetLastError() == cudaErrorInvalidValue);
   SUCCEEDS(cudaFree(pitched));
   // A volume.
   cudaPitchedPtr volume{};
