@@ -28,7 +28,10 @@ describe() {
       ;;
   esac
   source=$(echo "$examples"/*_blackwell_geforce_*/"$1"_*.cu)
-  [ -e "$source" ] || { echo "CUTLASS 4.2 has no example $1 for SM120" >&2; exit 2; }
+  [ -e "$source" ] || {
+    echo "CUTLASS 4.2 has no example $1 for SM120" >&2
+    exit 2
+  }
 }
 
 compile() {
