@@ -5,7 +5,8 @@
 #   scripts/record_programs.sh real [FOLDER]     runs them on the first card of this machine (needs FOLDER and a driver)
 #   scripts/record_programs.sh emulated [FOLDER] builds them with the runtime as a shared library and runs them on an
 #                                                emulated H200; then says which outputs differ from those of `real`
-# FOLDER is build/programs unless given. Outputs lie in FOLDER/real and FOLDER/emulated. Google Benchmark's program is not
+# FOLDER is build/programs unless given. Outputs lie in FOLDER/real and FOLDER/emulated; real/answers.txt and faults.txt
+# are the fixtures of runtime_test (tests/fixtures/runtime). Google Benchmark's program is not
 # among them: what it prints are times.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -42,13 +43,17 @@ case ${1:-} in
     compile emulated shared
     run emulated build/release/src/cli/moesaic emulate --gpu h200 --check all --
     for program in "${programs[@]}"; do
-      diff "$folder/real/$program.txt" "$folder/emulated/$program.txt" >/dev/null && echo "$program: equal" ||
-        { echo "$program: NOT EQUAL"; failed=1; }
+      if diff "$folder/real/$program.txt" "$folder/emulated/$program.txt"; then
+        echo "$program: equal"
+      else
+        echo "$program: NOT EQUAL"
+        failed=1
+      fi
     done
     exit "${failed:-0}"
     ;;
   *)
-    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
     exit 2
     ;;
 esac
