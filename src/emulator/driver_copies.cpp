@@ -12,15 +12,11 @@ namespace {
 
 using Memory = Copy::Memory;
 
-/// Null, or memory of the card, where the call names memory of the host: the host would crash on it.
-bool is_not_of_the_host(const Copy::Side& side) {
-  return side.memory == Memory::host && (side.address == 0 || GlobalMemory::is_card_address(side.address));
-}
-
 CUresult submit_copy(State& all, CUstream stream, const Copy& copy, bool known) {
+  const auto is_null = [](const Copy::Side& side) { return side.memory == Memory::host && side.address == 0; };
   const bool moves = copy.width != 0 && copy.height != 0 && copy.depth != 0;
-  if (moves && (is_not_of_the_host(copy.to) || is_not_of_the_host(copy.from))) {
-    return refuse(CUDA_ERROR_INVALID_VALUE, "a copy whose host memory is null or memory of the card");
+  if (moves && (is_null(copy.to) || is_null(copy.from))) {
+    return refuse(CUDA_ERROR_INVALID_VALUE, "a copy whose host memory is null");
   }
   return submit(all, stream, copy, known);
 }
@@ -74,7 +70,11 @@ CUresult copy_volume_in(const CUDA_MEMCPY3D* parameters, CUstream stream, bool k
     const auto too_narrow = [&](const Copy::Side& side) {
       return (copy->height > 1 || copy->depth > 1) && side.pitch < copy->width;
     };
-    if (too_narrow(copy->to) || too_narrow(copy->from)) {
+    const auto leaves_row = [&](std::size_t x, std::size_t pitch) {
+      return pitch != 0 && x + parameters->WidthInBytes > pitch;
+    };
+    if (too_narrow(copy->to) || too_narrow(copy->from) || leaves_row(parameters->srcXInBytes, parameters->srcPitch) ||
+        leaves_row(parameters->dstXInBytes, parameters->dstPitch)) {
       return refuse(CUDA_ERROR_INVALID_VALUE, "a copy of rows that are wider than the pitch of their memory");
     }
     return submit_copy(all, stream, *copy, known);
