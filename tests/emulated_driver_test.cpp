@@ -406,6 +406,11 @@ TEST_F(EmulatedDriver, MovesMemory) {
   EXPECT_EQ(DRIVER(cuMemcpyHtoD)(second, values.data(), 257), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(DRIVER(cuMemcpyDtoH)(values.data(), 16, 4), CUDA_ERROR_INVALID_VALUE);
   EXPECT_EQ(DRIVER(cuMemcpyDtoH)(nullptr, 0, 0), CUDA_SUCCESS);
+  EXPECT_EQ(DRIVER(cuMemcpyHtoD)(second, nullptr, 4), CUDA_ERROR_INVALID_VALUE);
+  // Memory of the card where the host's is named: an H200 takes it for what it is.
+  const auto* card = reinterpret_cast<const void*>(first);  // NOLINT(performance-no-int-to-ptr): an address of the card
+  EXPECT_EQ(DRIVER(cuMemcpyHtoD)(second, card, 256), CUDA_SUCCESS);
+  EXPECT_EQ(download(second, 64), values);
   std::size_t free_bytes = 0;
   std::size_t total_bytes = 0;
   EXPECT_EQ(DRIVER(cuMemGetInfo)(&free_bytes, &total_bytes), CUDA_SUCCESS);

@@ -222,13 +222,31 @@ TEST(FrontEnd, LongNamesAndNestedBlocks) {
 
 TEST(FrontEnd, FaultsNameTheSourceLine) {
   try {
-    run(".file 3 \"dir/kernel.cu\"\n" + kernel(" .loc 3 41 7\n setp.eq.u32 %p1, %t, 5;\n .loc 3 42 1, function_name f, "
-                                               "inlined_at 3 9 9\n @%p1 trap;"));
+    run(".file 3 \"dir/kernel.cu\"\n" + kernel(" .loc 3 41 7\n setp.eq.u32 %p1, %t, 5;\n @%p1\n\t trap;"));
     FAIL();
   } catch (const Fault& fault) {
-    EXPECT_EQ(fault.place.source, "dir/kernel.cu:42");
-    EXPECT_NE(std::string(fault.what()).find("(dir/kernel.cu:42)"), std::string::npos) << fault.what();
+    EXPECT_EQ(fault.place.source, "dir/kernel.cu:41");
+    EXPECT_EQ(fault.place.instruction, "@%p1 trap");
+    EXPECT_NE(std::string(fault.what()).find("(dir/kernel.cu:41)"), std::string::npos) << fault.what();
   }
+}
+
+TEST(FrontEnd, FaultsNameWhereTheSourceWasInlined) {
+  // c.h:1 stands in b.h:2, which stands in a.cu:3; a.cu:9 has no .loc of its own.
+  const auto source = [](const std::string& locations) {
+    try {
+      run(".file 1 \"a.cu\"\n.file 2 \"b.h\"\n.file 3 \"c.h\"\n" + kernel(locations + "\n trap;"));
+    } catch (const Fault& fault) {
+      return fault.place.source;
+    }
+    return std::string("no fault");
+  };
+  const std::string call = " .loc 1 3 5\n mov.u32 %r1, 1;\n";
+  const std::string inner = " .loc 2 2 7, function_name f, inlined_at 1 3 5\n mov.u32 %r1, 1;\n";
+  EXPECT_EQ(source(call + inner + " .loc 3 1 1, function_name g, inlined_at 2 2 7"),
+            "c.h:1, inlined at b.h:2, inlined at a.cu:3");
+  EXPECT_EQ(source(call + inner + " .loc 3 1 1, function_name g, inlined_at 1 9 5"), "c.h:1, inlined at a.cu:9");
+  EXPECT_EQ(source(call + inner + " .loc 1 4 1"), "a.cu:4");
 }
 
 }  // namespace

@@ -118,6 +118,10 @@ TEST(Faults, ATensorMapMustBeOne) {
  mbarrier.init.shared.b64 [%r3], 1; ld.param.u64 %rd1, [buf];
  cp.async.bulk.tensor.2d.shared::cta.global.mbarrier::complete_tx::bytes [%r2], [%rd1, {0, 0}], [%r3];)",
                {Kind::invalid, 9, "tensor map", 1});
+  // A null one may be acquired: the kernel goes on to its trap.
+  const std::string acquire = " fence.proxy.tensormap::generic.acquire.gpu [%rd1], 128;\n trap;";
+  expect_fault("\n mov.u64 %rd1, 0;\n" + acquire, {Kind::trap, 9, ""});
+  expect_fault("\n mov.u64 %rd1, 128;\n" + acquire, {Kind::out_of_bounds, 8, "128 bytes"});
 }
 
 TEST(Faults, DeadlocksSayWhoWaitsForWhat) {

@@ -97,6 +97,23 @@ TEST(Copies, TheSourceOfAStoreIsHeldUntilItHasBeenRead) {
   expect_finding(text("cp.async.bulk.wait_group.read 1;\n"), block_of(32), kRace, "st.shared");
 }
 
+TEST(Copies, LanesMayAllStoreOneTile) {
+  // `which` of the lane's number chooses the half of the tile that it stores.
+  const auto text = [](const std::string& which) {
+    return kernel_text(
+        "mov.u32 %r3, s;\nshl.b32 %r6, %r0, 2;\nadd.u32 %r6, %r3, %r6;\nst.shared.u32 [%r6], %r0;\n"
+        "fence.proxy.async;\nbar.sync 0;\nsetp.ge.u32 %p0, %r0, 32;\n@%p0 bra END;\n"
+        "and.b32 %r7, %r2, " +
+            which +
+            ";\nshl.b32 %r7, %r7, 7;\nadd.u32 %r7, %r3, %r7;\n"
+            "cp.async.bulk.global.shared::cta.bulk_group [%rd1], [%r7], 128;\n"
+            "cp.async.bulk.commit_group;\ncp.async.bulk.wait_group 0;\nEND:\n",
+        2, kTile);
+  };
+  expect_silence(text("0"), block_of(64));
+  expect_finding(text("1"), block_of(64), kRace, "cp.async.bulk.global");
+}
+
 TEST(Copies, ThreadsWaitForTheirOwnCopies) {
   const auto text = [](const std::string& wait) {
     return kernel_text(

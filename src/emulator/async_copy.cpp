@@ -192,13 +192,14 @@ void AsyncCopies::write(const Copy& copy) {
     const std::byte* from = copy.data.data() + at;
     at += part.bytes;
     if (part.bytes == 0 || (!part.inside && !to_shared)) return;
-    write_part(copy, from, to_shared ? block_.shared(part.shared) : global(copy, part.global, part.bytes), part.bytes);
-    if (observer == nullptr) return;
     const Location shared{ptx::Space::shared, part.shared};
     const Location moved{ptx::Space::shared, copy.shared_source};
     const Location far{ptx::Space::global, part.global};
     const Location& target = to_shared ? shared : far;
-    observer->copy_writes(copy.ticket, target, part.bytes, copy.reduction != nullptr);
+    std::byte* const to = to_shared ? block_.shared(part.shared) : global(copy, part.global, part.bytes);
+    if (observer != nullptr) observer->copy_writes(copy.ticket, target, part.bytes, copy.reduction != nullptr);
+    write_part(copy, from, to, part.bytes);
+    if (observer == nullptr) return;
     const Location* source = copy.route == Copy::Route::load   ? &far
                              : copy.route == Copy::Route::move ? &moved
                                                                : &shared;

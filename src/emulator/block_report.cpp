@@ -6,10 +6,16 @@
 namespace moesaic::emulator {
 namespace {
 
+std::string place_of(const Warp& warp, const Fragment& fragment) {
+  const Program& program = warp.block.grid.program;
+  const Instruction& at = program.code[fragment.pc];
+  const std::string source = program.source_of(at);
+  return fmt::format("\n  warp {} lanes {:#010x} at line {} `{}`{}", warp.index, fragment.lanes, at.line,
+                     program.text_of(at), source.empty() ? "" : " (" + source + ")");
+}
+
 std::string describe(const Block& block, const Warp& warp, const Fragment& fragment, const Mbarrier* mbarrier) {
-  const Instruction& at = block.grid.program.code[fragment.pc];
-  const std::string who =
-      fmt::format("\n  warp {} lanes {:#010x} at line {} `{}`: ", warp.index, fragment.lanes, at.line, at.text);
+  const std::string who = place_of(warp, fragment) + ": ";
   switch (fragment.wait) {
     case Wait::nothing:
       return who + "runs";
@@ -71,10 +77,7 @@ void Block::report_livelock() const {
   std::string what = fmt::format("livelock: {} warp instructions of the block changed nothing (Options::spin_limit)",
                                  step_ - step_of_effect_);
   for (const auto& warp : warps_) {
-    for (const Fragment& fragment : warp->fragments()) {
-      const Instruction& at = grid.program.code[fragment.pc];
-      what += fmt::format("\n  warp {} lanes {:#010x} at line {} `{}`", warp->index, fragment.lanes, at.line, at.text);
-    }
+    for (const Fragment& fragment : warp->fragments()) what += place_of(*warp, fragment);
   }
   throw Fault(
       Fault::Kind::livelock,

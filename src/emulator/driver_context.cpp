@@ -1,5 +1,6 @@
 #include <cuda.h>
 
+#include <cstring>
 #include <map>
 #include <vector>
 
@@ -143,7 +144,7 @@ CUresult get_pci_id(char* text, int length, CUdevice device) {
 
 CUresult device_of_pci_id(CUdevice* device, const char* text) {
   return with_driver([&](State&) {
-    if (device == nullptr || text == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    if (device == nullptr || text == nullptr || std::strchr(text, ':') == nullptr) return CUDA_ERROR_INVALID_VALUE;
     if (std::string_view(text).find("01:00") == std::string_view::npos) return CUDA_ERROR_INVALID_DEVICE;
     *device = 0;
     return CUDA_SUCCESS;

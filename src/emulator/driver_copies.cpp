@@ -12,15 +12,24 @@ namespace {
 
 using Memory = Copy::Memory;
 
+CUresult submit_copy(State& all, CUstream stream, const Copy& copy, bool known) {
+  const auto is_null = [](const Copy::Side& side) { return side.memory == Memory::host && side.address == 0; };
+  const bool moves = copy.width != 0 && copy.height != 0 && copy.depth != 0;
+  if (moves && (is_null(copy.to) || is_null(copy.from))) {
+    return refuse(CUDA_ERROR_INVALID_VALUE, "a copy whose host memory is null");
+  }
+  return submit(all, stream, copy, known);
+}
+
 /// A copy within one row.
 CUresult copy_bytes(Memory to_memory, std::uint64_t to, Memory from_memory, std::uint64_t from, std::size_t bytes,
                     CUstream stream, bool known) {
   return with_context([&](State& all) {
-    return submit(all, stream,
-                  Copy{.to = {.memory = to_memory, .address = to},
-                       .from = {.memory = from_memory, .address = from},
-                       .width = bytes},
-                  known);
+    return submit_copy(all, stream,
+                       Copy{.to = {.memory = to_memory, .address = to},
+                            .from = {.memory = from_memory, .address = from},
+                            .width = bytes},
+                       known);
   });
 }
 
@@ -61,10 +70,14 @@ CUresult copy_volume_in(const CUDA_MEMCPY3D* parameters, CUstream stream, bool k
     const auto too_narrow = [&](const Copy::Side& side) {
       return (copy->height > 1 || copy->depth > 1) && side.pitch < copy->width;
     };
-    if (too_narrow(copy->to) || too_narrow(copy->from)) {
+    const auto leaves_row = [&](std::size_t x, std::size_t pitch) {
+      return pitch != 0 && x + parameters->WidthInBytes > pitch;
+    };
+    if (too_narrow(copy->to) || too_narrow(copy->from) || leaves_row(parameters->srcXInBytes, parameters->srcPitch) ||
+        leaves_row(parameters->dstXInBytes, parameters->dstPitch)) {
       return refuse(CUDA_ERROR_INVALID_VALUE, "a copy of rows that are wider than the pitch of their memory");
     }
-    return submit(all, stream, *copy, known);
+    return submit_copy(all, stream, *copy, known);
   });
 }
 

@@ -99,6 +99,7 @@ CUresult driver_version(int* version) {
 
 CUresult device_count(int* count) {
   return with_driver([&](State&) {
+    if (count == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *count = 1;
     return CUDA_SUCCESS;
   });
@@ -106,6 +107,7 @@ CUresult device_count(int* count) {
 
 CUresult get_device(CUdevice* device, int ordinal) {
   return with_driver([&](State&) {
+    if (device == nullptr) return CUDA_ERROR_INVALID_VALUE;
     if (ordinal != 0) return CUDA_ERROR_INVALID_DEVICE;
     *device = 0;
     return CUDA_SUCCESS;
@@ -115,7 +117,7 @@ CUresult get_device(CUdevice* device, int ordinal) {
 CUresult device_name(char* name, int length, CUdevice device) {
   return with_driver([&](State& all) {
     if (device != 0) return CUDA_ERROR_INVALID_DEVICE;
-    if (length <= 0) return CUDA_ERROR_INVALID_VALUE;
+    if (name == nullptr || length <= 0) return CUDA_ERROR_INVALID_VALUE;
     const std::string full = std::string(all.options.card.full_name) + " (emulated)";
     const std::size_t count = std::min(full.size(), static_cast<std::size_t>(length) - 1);
     std::memcpy(name, full.data(), count);
@@ -126,6 +128,7 @@ CUresult device_name(char* name, int length, CUdevice device) {
 
 CUresult total_memory(std::size_t* bytes, CUdevice device) {
   return with_driver([&](State& all) {
+    if (bytes == nullptr) return CUDA_ERROR_INVALID_VALUE;
     if (device != 0) return CUDA_ERROR_INVALID_DEVICE;
     *bytes = static_cast<std::size_t>(all.options.card.memory_bytes);
     return CUDA_SUCCESS;
@@ -249,6 +252,7 @@ CUresult set_current(CUcontext context) {
 
 CUresult get_current(CUcontext* context) {
   return with_driver([&](State&) {
+    if (context == nullptr) return CUDA_ERROR_INVALID_VALUE;
     *context = current_context();
     return CUDA_SUCCESS;
   });

@@ -217,6 +217,7 @@ CUresult update(CUgraphExec handle, CUgraph graph, CUgraphExecUpdateResultInfo* 
 CUresult launch(CUgraphExec handle, CUstream stream) {
   std::shared_ptr<const ReadyGraph> graph;
   const CUresult found = with_context([&](State& all) {
+    if (handle == nullptr) return CUDA_ERROR_INVALID_VALUE;
     const auto* ready = all.ready_graphs.find(handle);
     if (ready == nullptr || find_stream(all, stream) == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     if (find_stream(all, stream)->capture != nullptr) {

@@ -40,7 +40,11 @@ CUresult allocate_managed(CUdeviceptr* address, std::size_t bytes, unsigned int 
 }
 
 CUresult allocate_host(void** address, std::size_t bytes, unsigned int flags) {
-  return with_context([&](State& all) { return allocate_shared(all, address, bytes, Kind::pinned, flags); });
+  constexpr unsigned int kKnown = CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP | CU_MEMHOSTALLOC_WRITECOMBINED;
+  return with_context([&](State& all) {
+    if ((flags & ~kKnown) != 0) return CUDA_ERROR_INVALID_VALUE;
+    return allocate_shared(all, address, bytes, Kind::pinned, flags);
+  });
 }
 
 CUresult allocate_host_plain(void** address, std::size_t bytes) {
@@ -81,9 +85,9 @@ const HostMemory* find_shared(const State& all, CUdeviceptr address) {
   return address - at->first < at->second.bytes ? &at->second : nullptr;
 }
 
-CUresult host_pointer_on_card(CUdeviceptr* to, void* address, unsigned int) {
+CUresult host_pointer_on_card(CUdeviceptr* to, void* address, unsigned int flags) {
   return with_context([&](State& all) {
-    if (to == nullptr || find_shared(all, reinterpret_cast<CUdeviceptr>(address)) == nullptr) {
+    if (to == nullptr || flags != 0 || find_shared(all, reinterpret_cast<CUdeviceptr>(address)) == nullptr) {
       return CUDA_ERROR_INVALID_VALUE;
     }
     *to = reinterpret_cast<CUdeviceptr>(address);

@@ -79,10 +79,11 @@ CUresult perform_in(State&, Stream&, const ChildGraph&) {
   return CUDA_ERROR_NOT_SUPPORTED;
 }
 
-/// Whether the side lies in memory that the card reaches.
+/// Whether the side lies in memory that the card reaches. An address of the card's is one also where the call names
+/// memory of the host.
 bool on_card(const GlobalMemory& memory, const Copy::Side& side, std::uint64_t address, std::size_t bytes) {
-  if (side.memory != Copy::Memory::either) return side.memory == Copy::Memory::card;
-  return GlobalMemory::is_card_address(address) || memory.find(address, bytes) != nullptr;
+  if (side.memory == Copy::Memory::card || GlobalMemory::is_card_address(address)) return true;
+  return side.memory == Copy::Memory::either && memory.find(address, bytes) != nullptr;
 }
 
 void copy_row(GlobalMemory& memory, const Copy& copy, std::uint64_t to, std::uint64_t from) {
@@ -131,6 +132,7 @@ CUresult perform(GlobalMemory& memory, const Copy& copy) {
 
 CUresult perform(GlobalMemory& memory, const Fill& fill) {
   if (fill.width == 0) return CUDA_SUCCESS;
+  if (fill.width > memory.capacity() / fill.element_bytes) return CUDA_ERROR_INVALID_VALUE;
   std::vector<std::byte> row(fill.width * fill.element_bytes);
   for (std::size_t i = 0; i < fill.width; ++i) {
     std::memcpy(row.data() + i * fill.element_bytes, &fill.value, fill.element_bytes);  // little-endian

@@ -84,8 +84,9 @@ CUresult synchronize_stream(CUstream handle) {
   });
 }
 
-CUresult wait_in_stream(CUstream handle, CUevent event, unsigned int) {
+CUresult wait_in_stream(CUstream handle, CUevent event, unsigned int flags) {
   return with_context([&](State& all) {
+    if (flags > CU_EVENT_WAIT_EXTERNAL) return CUDA_ERROR_INVALID_VALUE;
     if (all.events.find(event) == nullptr) return CUDA_ERROR_INVALID_HANDLE;
     return submit(all, handle, EventWait{.event = event});
   });
@@ -124,7 +125,9 @@ CUresult add_callback(CUstream handle, CUstreamCallback callback, void* data, un
 
 CUresult create_event(CUevent* event, unsigned int flags) {
   return with_context([&](State& all) {
-    if (event == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    constexpr unsigned int kKnown = CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING | CU_EVENT_INTERPROCESS;
+    const bool timed_of_processes = (flags & CU_EVENT_INTERPROCESS) != 0 && (flags & CU_EVENT_DISABLE_TIMING) == 0;
+    if (event == nullptr || (flags & ~kKnown) != 0 || timed_of_processes) return CUDA_ERROR_INVALID_VALUE;
     Event fresh;
     fresh.without_timing = (flags & CU_EVENT_DISABLE_TIMING) != 0;
     *event = all.events.add(fresh);
@@ -150,7 +153,11 @@ CUresult synchronize_event(CUevent event) {
   return with_context([&](State& all) {
     const Event* found = all.events.find(event);
     if (found == nullptr) return CUDA_ERROR_INVALID_HANDLE;
-    if (found->capture != nullptr) return CUDA_ERROR_CAPTURED_EVENT;
+    if (found->capture != nullptr) {
+      if (found->capture->invalid) return CUDA_ERROR_INVALID_VALUE;
+      found->capture->invalid = true;
+      return CUDA_ERROR_CAPTURED_EVENT;
+    }
     if (const CUresult ran = run_pending(all); ran != CUDA_SUCCESS) return ran;
     all.known.add(found->point.launches);
     return CUDA_SUCCESS;
@@ -179,6 +186,9 @@ CUresult elapsed_time(float* milliseconds, CUevent start, CUevent end) {
     const Event* from = all.events.find(start);
     const Event* to = all.events.find(end);
     if (milliseconds == nullptr) return CUDA_ERROR_INVALID_VALUE;
+    for (const Event* event : {from, to}) {
+      if (event != nullptr && event->capture != nullptr) return CUDA_ERROR_INVALID_VALUE;
+    }
     if (from == nullptr || to == nullptr || !from->recorded || !to->recorded) return CUDA_ERROR_INVALID_HANDLE;
     if (from->without_timing || to->without_timing) return CUDA_ERROR_INVALID_HANDLE;
     *milliseconds = std::chrono::duration<float, std::milli>(time_of(all, *to) - time_of(all, *from)).count();

@@ -30,7 +30,7 @@ struct Fault : Error {
     std::string kernel{};
     std::uint32_t line = 0;     ///< of the PTX text, 0 when the fault belongs to no instruction
     std::string instruction{};  ///< its text, as in the PTX
-    std::string source{};       ///< "file:line" where .loc gives it, else empty
+    std::string source{};       ///< "file:line", and where that was inlined, as .loc gives it, else empty
     std::uint64_t block = 0;    ///< linear index in the grid
     int warp = -1;              ///< within the block
     std::uint32_t lanes = 0;    ///< mask of the lanes concerned

@@ -24,7 +24,7 @@ struct Finding {
   struct Party {
     std::uint32_t line = 0;   ///< of the PTX text
     std::string instruction;  ///< its text
-    std::string source;       ///< "file:line" where .loc gives it, else empty
+    std::string source;       ///< "file:line", and where that was inlined, as .loc gives it, else empty
     std::string kernel;
     std::uint64_t grid = 0;   ///< number of the launch on its machine
     std::uint64_t block = 0;  ///< linear index in the grid

@@ -307,7 +307,7 @@ void FunctionBuilder::build() {
 
 void FunctionBuilder::append(Instruction instruction, const ptx::Instruction& source) {
   program_.code.push_back(instruction);
-  program_.sources.push_back(source.source);
+  program_.locations.push_back(source.location);
 }
 
 /// A function that is called by name makes the launch fail; in another one the instruction faults when it is reached.

@@ -35,7 +35,7 @@ GridOrder GridObserver::standing(std::uint32_t other) const {
 
 Finding::Party GridObserver::party(const Instruction& instruction, std::uint64_t block, int warp, Lanes lanes) const {
   return Finding::Party{.line = instruction.line,
-                        .instruction = std::string(instruction.text),
+                        .instruction = grid_.program.text_of(instruction),
                         .source = grid_.program.source_of(instruction),
                         .kernel = grid_.program.name,
                         .grid = grid_.number,

@@ -116,7 +116,7 @@ class Observer {
   // Asynchronous operations. The ticket stands for the lane that issued the operation, as it was then.
   Ticket copy_issued(Warp& warp, const Instruction& instruction, int lane, Completion completion,
                      std::uint32_t mbarrier = 0);
-  /// The operation reads its source, and writes its destination, at this moment. `reduces`: as an atomic.
+  /// The operation reads its source, or is about to write its destination, at this moment. `reduces`: as an atomic.
   void copy_reads(Ticket ticket, Location from, std::uint32_t bytes);
   void copy_writes(Ticket ticket, Location to, std::uint32_t bytes, bool reduces = false);
   /// Bytes moved, for what is defined; `from` null: they were filled.

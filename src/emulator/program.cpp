@@ -57,7 +57,7 @@ class KernelBuilder {
       : entry_(entry), linkage_(linkage), parts_{linkage, std::make_shared<Program>()}, program_(*parts_.program) {
     program_.name = std::string(entry.name);
     program_.text = text;
-    program_.files = linkage.module.files;
+    program_.source_map = linkage.module.source_map;
   }
 
   Kernel build();
@@ -290,12 +290,19 @@ std::uint64_t Linkage::address_of(const ptx::Operand& name) const {
   return (at != variables.end() ? at->second : of_code->second) + static_cast<std::uint64_t>(name.offset);
 }
 
+std::string Program::text_of(const Instruction& instruction) const {
+  std::string words;
+  for (const char letter : instruction.text) {
+    const bool space = letter == '\n' || letter == '\t' || letter == '\r' || letter == ' ';
+    if (!space) words += letter;
+    if (space && !words.ends_with(' ')) words += ' ';
+  }
+  return words;
+}
+
 std::string Program::source_of(const Instruction& instruction) const {
   const auto at = static_cast<std::size_t>(&instruction - code.data());
-  if (at >= sources.size() || sources[at].line == 0) return {};
-  const auto file = std::find_if(files.begin(), files.end(),
-                                 [&](const ptx::File& known) { return known.number == sources[at].file; });
-  return file == files.end() ? std::string{} : fmt::format("{}:{}", file->name, sources[at].line);
+  return at < locations.size() ? source_map->describe(locations[at]) : std::string{};
 }
 
 Kernel build_kernel(const ptx::Function& entry, const Linkage& linkage,

@@ -77,8 +77,8 @@ struct Program {
   std::string name;
   std::shared_ptr<const std::string> text;
   std::vector<Instruction> code;  ///< of the kernel, which ends with an exit, and of the functions that it may call
-  std::vector<ptx::SourceLine> sources;  ///< of each instruction
-  std::vector<ptx::File> files;
+  std::vector<std::uint32_t> locations;  ///< of each instruction, in the source map
+  std::shared_ptr<const ptx::SourceMap> source_map;
   std::vector<Slot> operands;
   std::vector<std::uint64_t> constants;  ///< rows of 32 equal values
   std::vector<std::pair<Slot, Special>> specials;
@@ -97,7 +97,9 @@ struct Program {
   std::string unsupported_why;
   std::uint32_t unsupported_line = 0;
 
-  /// "file.cu:12" of an instruction of `code` where the text says so, else "".
+  /// The text of an instruction of `code`, on one line.
+  std::string text_of(const Instruction& instruction) const;
+  /// "file.cu:12" of an instruction of `code`, and where that was inlined; "" where the text does not say.
   std::string source_of(const Instruction& instruction) const;
 };
 

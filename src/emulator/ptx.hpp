@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -50,9 +51,11 @@ struct Operand {
 };
 
 /// A line of the source that was compiled; line 0: not known.
-struct SourceLine {
+struct Location {
   std::uint32_t file = 0;  ///< number that a .file directive gave it
   std::uint32_t line = 0;
+  std::uint32_t column = 0;
+  std::uint32_t inlined_at = 0;  ///< in SourceMap::locations; 0: it was not inlined
 };
 
 /// One instruction: @guard opcode.modifier.modifier operands;
@@ -64,7 +67,7 @@ struct Instruction {
   std::vector<Operand> operands;
   std::string_view text;  ///< all of it
   Position position;
-  SourceLine source;  ///< from the last .loc before it
+  std::uint32_t location = 0;  ///< in SourceMap::locations, from the last .loc before it
 };
 
 /// .reg of one name, or of `count` names %r0, %r1, ... for %r<count>.
@@ -150,6 +153,15 @@ struct File {
   std::string_view name;
 };
 
+/// Where instructions come from.
+struct SourceMap {
+  std::vector<File> files;
+  std::vector<Location> locations{{}};  ///< the first stands for an unknown place; each is inlined at one before it
+
+  /// "copy.hpp:12, inlined at kernel.cu:5", outwards to the end; "" when the place is unknown.
+  std::string describe(std::uint32_t location) const;
+};
+
 /// A whole text.
 struct Module {
   std::string_view target;  ///< "sm_120f"
@@ -157,7 +169,7 @@ struct Module {
   std::vector<Function> functions;  ///< definitions and prototypes, as they come
   std::vector<Variable> variables;
   std::vector<Alias> aliases;
-  std::vector<File> files;
+  std::shared_ptr<const SourceMap> source_map;
 };
 
 /// Reads PTX text, which must outlive the result. Throws SyntaxError.

@@ -245,7 +245,7 @@ Operand Parser::operand(int depth) {
 Instruction Parser::instruction() {
   Instruction result;
   result.position = token_.position;
-  result.source = source_;
+  result.location = location_;
   const char* begin = token_.text.data();
   if (accept("@")) {
     result.guard_negated = accept("!");

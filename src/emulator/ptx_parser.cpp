@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <limits>
 #include <utility>
@@ -265,19 +266,35 @@ void Parser::attributes(Function& function) {
   }
 }
 
-/// .loc file line column ...
+/// Three numbers, in the same line of the text: a file, a line and a column of it.
+std::array<std::uint32_t, 3> Parser::place(std::uint32_t line) {
+  std::array<std::uint32_t, 3> numbers{};
+  for (std::uint32_t& number : numbers) {
+    if (token_.kind == Token::Kind::number && token_.position.line == line) {
+      number = static_cast<std::uint32_t>(number_operand(take()).bits);
+    }
+  }
+  return numbers;
+}
+
+/// .loc file line column[, function_name label, inlined_at file line column]
 void Parser::location() {
   const std::uint32_t line = token_.position.line;
   take();
-  std::array<std::uint64_t, 2> numbers{};
-  for (std::uint64_t& number : numbers) {
-    if (token_.kind == Token::Kind::number && token_.position.line == line) number = number_operand(take()).bits;
+  const auto add = [&](const std::array<std::uint32_t, 3>& at, std::uint32_t inlined_at) {
+    source_map_->locations.push_back({at[0], at[1], at[2], inlined_at});
+    return last_location_[at] = static_cast<std::uint32_t>(source_map_->locations.size() - 1);
+  };
+  const std::array<std::uint32_t, 3> at = place(line);
+  std::uint32_t outer = 0;
+  while (token_.kind != Token::Kind::end && token_.position.line == line) {
+    if (!take().is("inlined_at")) continue;
+    // That place has a .loc of its own before, which says where it was inlined in turn.
+    const std::array<std::uint32_t, 3> call = place(line);
+    const auto known = last_location_.find(call);
+    outer = known != last_location_.end() ? known->second : add(call, 0);
   }
-  const auto known = [](std::uint64_t n) { return n <= std::numeric_limits<std::uint32_t>::max(); };
-  if (known(numbers[0]) && known(numbers[1])) {
-    source_ = {static_cast<std::uint32_t>(numbers[0]), static_cast<std::uint32_t>(numbers[1])};
-  }
-  while (token_.kind != Token::Kind::end && token_.position.line == line) take();
+  location_ = add(at, outer);
 }
 
 /// .file number "name" ...
@@ -289,7 +306,7 @@ void Parser::file() {
   if (token_.kind == Token::Kind::string) {
     const std::string_view quoted = take().text;
     result.name = quoted.substr(1, quoted.size() - 2);
-    files_.push_back(result);
+    source_map_->files.push_back(result);
   }
   while (token_.kind != Token::Kind::end && token_.position.line == line) take();
 }
@@ -363,7 +380,7 @@ void Parser::function(Module& module, bool entry) {
   parameters(result.parameters);
   attributes(result);
   result.defined = !accept(";");
-  source_ = {};
+  location_ = 0;
   if (result.defined) body(result);
   if (!entry) {
     module.functions.push_back(std::move(result));
@@ -406,7 +423,7 @@ Module Parser::module() {
       throw SyntaxError(directive.position, fmt::format("'{}' is not a directive of modules", directive.text));
     }
   }
-  result.files = std::move(files_);
+  result.source_map = std::move(source_map_);
   return result;
 }
 
@@ -419,6 +436,17 @@ std::uint32_t type_bytes(std::string_view type) {
     if (name == type) return bytes;
   }
   return 0;
+}
+
+std::string SourceMap::describe(std::uint32_t location) const {
+  std::string text;
+  for (std::uint32_t at = location; at != 0; at = locations[at].inlined_at) {
+    const auto file =
+        std::ranges::find_if(files, [&](const File& known) { return known.number == locations[at].file; });
+    if (file == files.end()) break;
+    text += fmt::format("{}{}:{}", text.empty() ? "" : ", inlined at ", file->name, locations[at].line);
+  }
+  return text;
 }
 
 Module parse(std::string_view text) {

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <array>
+#include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -57,6 +60,7 @@ class Parser {
   void attributes(Function& function);
   void body(Function& function);
   void function(Module& module, bool entry);
+  std::array<std::uint32_t, 3> place(std::uint32_t line);
   void location();
   void file();
   void alias(Module& module);
@@ -66,8 +70,9 @@ class Parser {
   Lexer lexer_;
   Token token_;
   bool in_call_ = false;  // (a, b) is a list of arguments
-  SourceLine source_;     // of the last .loc
-  std::vector<File> files_;
+  std::shared_ptr<SourceMap> source_map_ = std::make_shared<SourceMap>();
+  std::uint32_t location_ = 0;                                           // of the last .loc
+  std::map<std::array<std::uint32_t, 3>, std::uint32_t> last_location_;  // of a file, line and column
 };
 
 /// How deep operands and initial values may be nested, and how deep constant expressions.

@@ -22,9 +22,9 @@ std::string describe_access(const Record& record) {
   return text;
 }
 
-/// By a thread, and not as part of an atomic.
+/// Not as part of an atomic or of a reduction.
 bool is_plain_write(const Record& record) {
-  return record.writes() && (record.flags & Record::kReads) == 0 && !record.is_operation();
+  return record.writes() && (record.flags & Record::kReads) == 0;
 }
 
 std::string_view name_of_space(ptx::Space space) {
@@ -220,13 +220,17 @@ std::array<std::byte, Cell::kBytes> RaceObserver::bytes_of(Location cell, std::u
   return bytes;
 }
 
-void RaceObserver::end(Warp& warp, const Instruction& instruction, const Traits& traits, Lanes active) {
+void RaceObserver::check_second_writes() {
   for (const SecondWrite& write : second_writes_) {
     if (bytes_of(write.cell, write.bytes) == write.before) continue;
     const auto first = static_cast<std::uint64_t>(std::countr_zero(write.bytes));
     report(write.earlier, write.access, Conflict::race, {write.cell.space, write.cell.address + first});
   }
   second_writes_.clear();
+}
+
+void RaceObserver::end(Warp& warp, const Instruction& instruction, const Traits& traits, Lanes active) {
+  check_second_writes();
   for (const auto& [at, lane] : to_acquire_) acquire(warp, lane, at, traits);
   to_acquire_.clear();
   if (traits.fence != Fence::none && active != 0) fence(warp, instruction, traits, active);

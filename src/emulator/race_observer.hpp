@@ -100,7 +100,7 @@ class RaceObserver {
   };
 
   /// Two writes that nothing orders, of which the later one is about to happen. If it changes nothing they are no race:
-  /// whichever comes last, memory holds the same (lanes that all set one flag).
+  /// whichever comes last, memory holds the same (lanes that all set one flag, or all issue one bulk store).
   struct SecondWrite {
     Record earlier;
     Access16 access;
@@ -128,6 +128,7 @@ class RaceObserver {
   void check_map(Location at, std::uint32_t bytes, Access16& access);
   void check_mbarrier_bytes(const Warp& warp, int lane, std::uint32_t address, std::uint32_t bytes,
                             const Instruction& instruction);
+  void check_second_writes();
   void report(const Record& earlier, const Access16& access, Conflict conflict, Location at);
   std::array<std::byte, Cell::kBytes> bytes_of(Location cell, std::uint16_t which) const;
 
@@ -156,7 +157,7 @@ class RaceObserver {
   std::unordered_map<std::uint64_t, Groups> groups_;
   std::unordered_map<Agent, Record> last_in_shared_;                     // by the operations that an agent stands for
   std::unordered_map<std::uint64_t, std::vector<MapFence>> map_fences_;  // by address / kMapAlignment
-  std::vector<SecondWrite> second_writes_;                               // of the instruction that runs
+  std::vector<SecondWrite> second_writes_;            // of the instruction that runs, or of the copy that writes
   std::vector<std::pair<Location, int>> to_acquire_;  // of the instruction that runs, with their lanes
 };
 

@@ -99,6 +99,7 @@ void RaceObserver::finished() {
 }
 
 void RaceObserver::copy_done(Ticket ticket) {
+  check_second_writes();
   operations_[ticket].issued = Moment{};
 }
 

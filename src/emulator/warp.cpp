@@ -283,7 +283,7 @@ void Warp::fail(Fault::Kind kind, const Instruction& instruction, Lanes lanes, c
   throw Fault(kind,
               Fault::Place{.kernel = block.grid.program.name,
                            .line = instruction.line,
-                           .instruction = std::string(instruction.text),
+                           .instruction = block.grid.program.text_of(instruction),
                            .source = block.grid.program.source_of(instruction),
                            .block = block.index,
                            .warp = index,

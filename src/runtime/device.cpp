@@ -93,6 +93,7 @@ cudaError_t cudaGetDeviceCount(int* count) {
 
 cudaError_t cudaGetDevice(int* device) {
   return call(__func__, [&] {
+    if (device == nullptr) return cudaErrorInvalidValue;
     *device = 0;
     return cudaSuccess;
   });
@@ -199,12 +200,12 @@ cudaError_t cudaDeviceCanAccessPeer(int* can, int device, int peer) {
   return call(__func__, [&] { return cuDeviceCanAccessPeer(can, device, peer); });
 }
 
-/// There is no peer.
-cudaError_t cudaDeviceEnablePeerAccess(int, unsigned int) {
-  return call(__func__, [] { return cudaErrorInvalidDevice; });
+/// There is no peer: the only device is the caller's own.
+cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned int) {
+  return call(__func__, [&] { return peer == 0 ? cudaErrorPeerAccessUnsupported : cudaErrorInvalidDevice; });
 }
-cudaError_t cudaDeviceDisablePeerAccess(int) {
-  return call(__func__, [] { return cudaErrorInvalidDevice; });
+cudaError_t cudaDeviceDisablePeerAccess(int peer) {
+  return call(__func__, [&] { return peer == 0 ? cudaErrorPeerAccessNotEnabled : cudaErrorInvalidDevice; });
 }
 
 cudaError_t cudaDriverGetVersion(int* version) {

@@ -14,7 +14,7 @@
 namespace moesaic::runtime {
 namespace {
 
-/// What the runtime refuses before it asks the driver.
+/// What cudaLaunchKernel refuses by an error of its own; the launches of <<< >>> leave it to the driver.
 bool is_legal(const dim3& grid, const dim3& block) {
   const unsigned long long threads = 1ULL * block.x * block.y * block.z;
   return grid.x != 0 && grid.y != 0 && grid.z != 0 && grid.x <= 0x7fffffffU && grid.y <= 65535 && grid.z <= 65535 &&
@@ -25,8 +25,9 @@ cudaError_t launch(const char* name, const void* kernel, const cudaLaunchConfig_
   return call(name, [&]() -> cudaError_t {
     CUfunction function = nullptr;
     const cudaError_t found = find_kernel(kernel, function);
+    // Another address than that of a kernel may be a handle of one.
+    if (found == cudaErrorInvalidDeviceFunction && kernel != nullptr) return cudaErrorInvalidResourceHandle;
     if (found != cudaSuccess) return found;
-    if (!is_legal(config.gridDim, config.blockDim)) return cudaErrorInvalidConfiguration;
     // An attribute of the runtime has the bytes of the driver's.
     static_assert(sizeof(CUlaunchAttribute) == sizeof(cudaLaunchAttribute));
     std::vector<CUlaunchAttribute> attributes(config.numAttrs);
@@ -69,11 +70,13 @@ cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void*
 
 cudaError_t cudaLaunchKernel(const void* kernel, dim3 grid, dim3 block, void** arguments, std::size_t shared_bytes,
                              cudaStream_t stream) {
+  if (!is_legal(grid, block)) return finish(__func__, cudaErrorInvalidConfiguration);
   return launch(__func__, kernel, config_of(grid, block, shared_bytes, stream), arguments);
 }
 
 cudaError_t cudaLaunchCooperativeKernel(const void* kernel, dim3 grid, dim3 block, void** arguments,
                                         std::size_t shared_bytes, cudaStream_t stream) {
+  if (!is_legal(grid, block)) return finish(__func__, cudaErrorInvalidConfiguration);
   cudaLaunchConfig_t config = config_of(grid, block, shared_bytes, stream);
   cudaLaunchAttribute cooperative{};
   cooperative.id = cudaLaunchAttributeCooperative;
@@ -85,6 +88,7 @@ cudaError_t cudaLaunchCooperativeKernel(const void* kernel, dim3 grid, dim3 bloc
 
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* kernel, void** arguments) {
   if (config == nullptr) return finish(__func__, cudaErrorInvalidValue);
+  if (!is_legal(config->gridDim, config->blockDim)) return finish(__func__, cudaErrorInvalidConfiguration);
   return launch(__func__, kernel, *config, arguments);
 }
 

@@ -33,15 +33,34 @@ CUresult copy(void* to, const void* from, std::size_t size, cudaMemcpyKind kind,
   return static_cast<CUresult>(cudaErrorInvalidMemcpyDirection);
 }
 
-CUresult copy_volume(const std::optional<CUDA_MEMCPY3D>& volume, CUstream stream) {
-  if (!volume) return CUDA_ERROR_INVALID_VALUE;
-  return cuMemcpy3DAsync(&*volume, stream);
+bool is_direction(cudaMemcpyKind kind) {
+  return kind >= cudaMemcpyHostToHost && kind <= cudaMemcpyDefault;
 }
 
-/// Calls body(address) with the part of a variable that begins at `offset`.
+/// Whether rows and layers that come one after another overlap.
+bool overlaps_itself(const CUDA_MEMCPY3D& volume) {
+  const bool rows = volume.Height > 1 || volume.Depth > 1;
+  const bool layers = volume.Depth > 1;
+  return (rows && (volume.WidthInBytes > volume.srcPitch || volume.WidthInBytes > volume.dstPitch)) ||
+         (layers && (volume.Height > volume.srcHeight || volume.Height > volume.dstHeight));
+}
+
+/// `volume` is none where there is no such direction, or where arrays are named.
+CUresult copy_volume(const std::optional<CUDA_MEMCPY3D>& volume, cudaMemcpyKind kind, CUstream stream) {
+  if (!volume) return is_direction(kind) ? CUDA_ERROR_INVALID_VALUE : CUresult(cudaErrorInvalidMemcpyDirection);
+  if (volume->WidthInBytes == 0 || volume->Height == 0 || volume->Depth == 0) return CUDA_SUCCESS;
+  return overlaps_itself(*volume) ? CUresult(cudaErrorInvalidPitchValue) : cuMemcpy3DAsync(&*volume, stream);
+}
+
+/// Calls body(address) with the part of a variable that begins at `offset`. `direction` is that of copies to or from
+/// the host.
 template <typename Body>
-cudaError_t with_variable(const char* name, const void* symbol, std::size_t size, std::size_t offset, Body&& body) {
+cudaError_t with_variable(const char* name, const void* symbol, std::size_t size, std::size_t offset,
+                          cudaMemcpyKind kind, cudaMemcpyKind direction, Body&& body) {
   return call(name, [&]() -> cudaError_t {
+    if (kind != direction && kind != cudaMemcpyDeviceToDevice && kind != cudaMemcpyDefault) {
+      return cudaErrorInvalidMemcpyDirection;
+    }
     CUdeviceptr address = 0;
     std::size_t bytes = 0;
     const cudaError_t found = find_variable(symbol, address, bytes);
@@ -84,47 +103,50 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t size, cudaMe
 cudaError_t cudaMemcpy2D(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch, std::size_t width,
                          std::size_t height, cudaMemcpyKind kind) {
   return call("cudaMemcpy2D", [&] {
-    return wait(copy_volume(rows_of(to, to_pitch, from, from_pitch, width, height, kind), default_stream()), kind);
+    return wait(copy_volume(rows_of(to, to_pitch, from, from_pitch, width, height, kind), kind, default_stream()),
+                kind);
   });
 }
 
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
                               std::size_t width, std::size_t height, cudaMemcpyKind kind, cudaStream_t stream) {
   return call("cudaMemcpy2DAsync", [&] {
-    return copy_volume(rows_of(to, to_pitch, from, from_pitch, width, height, kind), stream_of(stream));
+    return copy_volume(rows_of(to, to_pitch, from, from_pitch, width, height, kind), kind, stream_of(stream));
   });
 }
 
 cudaError_t cudaMemcpy3D(const cudaMemcpy3DParms* parameters) {
-  return call("cudaMemcpy3D",
-              [&] { return wait(copy_volume(volume_of(*parameters), default_stream()), parameters->kind); });
+  return call("cudaMemcpy3D", [&] {
+    return wait(copy_volume(volume_of(*parameters), parameters->kind, default_stream()), parameters->kind);
+  });
 }
 
 cudaError_t cudaMemcpy3DAsync(const cudaMemcpy3DParms* parameters, cudaStream_t stream) {
-  return call("cudaMemcpy3DAsync", [&] { return copy_volume(volume_of(*parameters), stream_of(stream)); });
+  return call("cudaMemcpy3DAsync",
+              [&] { return copy_volume(volume_of(*parameters), parameters->kind, stream_of(stream)); });
 }
 
 cudaError_t cudaMemcpyToSymbol(const void* symbol, const void* from, std::size_t size, std::size_t offset,
                                cudaMemcpyKind kind) {
-  return with_variable("cudaMemcpyToSymbol", symbol, size, offset,
+  return with_variable("cudaMemcpyToSymbol", symbol, size, offset, kind, cudaMemcpyHostToDevice,
                        [&](void* to) { return wait(copy(to, from, size, kind, default_stream()), kind); });
 }
 
 cudaError_t cudaMemcpyFromSymbol(void* to, const void* symbol, std::size_t size, std::size_t offset,
                                  cudaMemcpyKind kind) {
-  return with_variable("cudaMemcpyFromSymbol", symbol, size, offset,
+  return with_variable("cudaMemcpyFromSymbol", symbol, size, offset, kind, cudaMemcpyDeviceToHost,
                        [&](const void* from) { return wait(copy(to, from, size, kind, default_stream()), kind); });
 }
 
 cudaError_t cudaMemcpyToSymbolAsync(const void* symbol, const void* from, std::size_t size, std::size_t offset,
                                     cudaMemcpyKind kind, cudaStream_t stream) {
-  return with_variable("cudaMemcpyToSymbolAsync", symbol, size, offset,
+  return with_variable("cudaMemcpyToSymbolAsync", symbol, size, offset, kind, cudaMemcpyHostToDevice,
                        [&](void* to) { return copy(to, from, size, kind, stream_of(stream)); });
 }
 
 cudaError_t cudaMemcpyFromSymbolAsync(void* to, const void* symbol, std::size_t size, std::size_t offset,
                                       cudaMemcpyKind kind, cudaStream_t stream) {
-  return with_variable("cudaMemcpyFromSymbolAsync", symbol, size, offset,
+  return with_variable("cudaMemcpyFromSymbolAsync", symbol, size, offset, kind, cudaMemcpyDeviceToHost,
                        [&](const void* from) { return copy(to, from, size, kind, stream_of(stream)); });
 }
 

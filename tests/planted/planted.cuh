@@ -15,15 +15,23 @@
   extern "C" __global__ void __launch_bounds__(threads) kernel(const __grid_constant__ moesaic::planted::Params p) { \
     moesaic::planted::function<bug>(p);                                                                              \
   }
-#define PLANTED(name, blocks, threads)              \
-  PLANTED_KERNEL(name, name##_buggy, true, threads) \
-  PLANTED_KERNEL(name, name##_right, false, threads)
+/// What else a program makes of each: runtime/planted.cu makes a list.
+#ifndef PLANTED_ENTRY
+#define PLANTED_ENTRY(name, blocks, threads)
+#define PLANTED_ENTRY_PAIR(name, blocks, threads)
+#endif
+#define PLANTED(name, blocks, threads)               \
+  PLANTED_KERNEL(name, name##_buggy, true, threads)  \
+  PLANTED_KERNEL(name, name##_right, false, threads) \
+  PLANTED_ENTRY(name, blocks, threads)
 /// For kernels that are declared by hand.
-#define PLANTED_BY_HAND(name, blocks, threads)
+#define PLANTED_BY_HAND(name, blocks, threads) PLANTED_ENTRY(name, blocks, threads)
 #define PLANTED_PAIR(name, blocks, threads)                            \
   PLANTED_KERNEL(name##_primary, name##_primary_buggy, true, threads)  \
   PLANTED_KERNEL(name##_primary, name##_primary_right, false, threads) \
-  PLANTED(name, blocks, threads)
+  PLANTED_KERNEL(name, name##_buggy, true, threads)                    \
+  PLANTED_KERNEL(name, name##_right, false, threads)                   \
+  PLANTED_ENTRY_PAIR(name, blocks, threads)
 
 namespace moesaic::planted {
 

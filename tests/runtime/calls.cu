@@ -76,9 +76,9 @@ void kernels_are_told() {
   SUCCEEDS(cudaMemcpy(got.data(), to, 256 * sizeof(int), cudaMemcpyDeviceToHost));
   CHECK(got[0] == 255 && got[255] == 0);
   use_shared<<<1, 2048>>>(to);
-  CHECK(cudaPeekAtLastError() == cudaErrorInvalidConfiguration);
-  CHECK(cudaGetLastError() == cudaErrorInvalidConfiguration);
-  GIVES(cudaFuncGetAttributes(&attributes, &grid), cudaErrorInvalidDeviceFunction);
+  CHECK(cudaPeekAtLastError() == cudaErrorInvalidValue);
+  CHECK(cudaGetLastError() == cudaErrorInvalidValue);
+  GIVES(cudaFuncGetAttributes(&attributes, nullptr), cudaErrorInvalidDeviceFunction);
   cudaGetLastError();
   SUCCEEDS(cudaFree(to));
 }
@@ -116,6 +116,13 @@ void memory_of_all_kinds() {
   SUCCEEDS(cudaMemset2D(static_cast<char*>(pitched) + pitch, pitch, 0xff, 40, 1));
   SUCCEEDS(cudaMemcpy2D(back.data(), 40, pitched, pitch, 40, 4, cudaMemcpyDefault));
   CHECK(back[9] == 9 && back[10] == -1 && back[20] == 20);
+  // Rows wider than their pitch, no such direction, and pointers that are not what the direction says.
+  GIVES(cudaMemcpy2D(pitched, pitch, rows.data(), 36, 40, 4, cudaMemcpyHostToDevice), cudaErrorInvalidPitchValue);
+  GIVES(cudaMemcpy2D(pitched, pitch, rows.data(), 40, 40, 4, cudaMemcpyKind(9)), cudaErrorInvalidMemcpyDirection);
+  GIVES(cudaMemcpy(rows.data(), pitched, 4, cudaMemcpyHostToDevice), cudaErrorInvalidValue);
+  GIVES(cudaMemcpy(pitched, nullptr, 4, cudaMemcpyHostToDevice), cudaErrorInvalidValue);
+  GIVES(cudaMemset(pitched, 0, std::size_t{1} << 50), cudaErrorInvalidValue);
+  CHECK(cudaGetLastError() == cudaErrorInvalidValue);
   SUCCEEDS(cudaFree(pitched));
   // A volume.
   cudaPitchedPtr volume{};
