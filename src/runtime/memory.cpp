@@ -157,6 +157,20 @@ cudaError_t cudaFreeHost(void* memory) {
   return call(__func__, [&] { return cuMemFreeHost(memory); });
 }
 
+/// Between the memory of two devices, of which there is one.
+cudaError_t cudaMemcpyPeer(void* to, int to_device, const void* from, int from_device, std::size_t size) {
+  return cudaMemcpyPeerAsync(to, to_device, from, from_device, size, nullptr);
+}
+
+cudaError_t cudaMemcpyPeerAsync(void* to, int to_device, const void* from, int from_device, std::size_t size,
+                                cudaStream_t stream) {
+  return call("cudaMemcpyPeer", [&]() -> cudaError_t {
+    if (to_device != 0 || from_device != 0) return cudaErrorInvalidDevice;
+    if (size == 0) return cudaSuccess;
+    return static_cast<cudaError_t>(cuMemcpyDtoDAsync(address_of(to), address_of(from), size, stream));
+  });
+}
+
 cudaError_t cudaHostRegister(void* memory, std::size_t size, unsigned int flags) {
   return call(__func__, [&] { return cuMemHostRegister(memory, size, flags); });
 }

@@ -140,6 +140,12 @@ void memory_of_all_kinds() {
   copy.kind = cudaMemcpyDeviceToHost;
   SUCCEEDS(cudaMemcpy3D(&copy));
   CHECK(bytes == bytes_back);
+  SUCCEEDS(cudaMemset(volume.ptr, 5, 2));
+  SUCCEEDS(cudaMemcpyPeer(static_cast<char*>(volume.ptr) + 2, 0, volume.ptr, 0, 2));
+  SUCCEEDS(cudaMemcpy(bytes_back.data(), volume.ptr, 8, cudaMemcpyDeviceToHost));
+  CHECK(bytes_back[1] == 5 && bytes_back[3] == 5 && bytes_back[4] == 4);
+  GIVES(cudaMemcpyPeer(volume.ptr, 64, volume.ptr, 0, 2), cudaErrorInvalidDevice);
+  CHECK(cudaGetLastError() == cudaErrorInvalidDevice);
   SUCCEEDS(cudaFree(volume.ptr));
 }
 
