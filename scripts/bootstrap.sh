@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # scripts/bootstrap.sh [SET...]: installs what building Moesaic needs and the machine lacks: Debian packages
 # (packages.txt), and, where no usable nvcc is on PATH, the CUDA compiler as pinned wheels in .venv (requirements-cuda.txt).
-# SET: further sets of packages.txt; with `check` also the disassembler that a test needs, in .venv unless it lies beside
-# nvcc (requirements-disassembler.txt). Where nothing is missing it changes nothing and takes no time; after
-# an interruption, run it again. Exits with 2, naming the command to run as root, when it may not install packages.
+# SET: further sets of packages.txt; with `check` also what tests need: the disassembler, in .venv unless it lies beside
+# nvcc (requirements-disassembler.txt), and CUTLASS's headers (cutlass.sh). Where nothing is missing it changes nothing and
+# takes no time; after an interruption, run it again. Exits with 2, naming the command to run as root, when it may not install packages.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -68,8 +68,10 @@ install_wheels() {
 
 sets=build
 needs_disassembler=false
+needs_cutlass=false
 for set in "$@"; do
   sets="$sets|$set"
+  [ "$set" != check ] || needs_cutlass=true
   [ "$set" != check ] || have_disassembler || needs_disassembler=true
 done
 if $needs_disassembler || ! have_nvcc; then sets="$sets|wheels"; fi
@@ -83,3 +85,4 @@ fi
 [ ! -e .venv/incomplete ] || rm -rf .venv
 have_nvcc || install_wheels cuda 'the CUDA compiler (no nvcc of 12.9 or later on PATH)'
 ! $needs_disassembler || install_wheels disassembler 'the disassembler of GPU code (none beside nvcc)'
+! $needs_cutlass || scripts/cutlass.sh
