@@ -22,7 +22,7 @@ function(moesaic_cutlass_test name source version card)
   list(TRANSFORM ARGN PREPEND -D)
   add_custom_command(
     OUTPUT ${object}
-    COMMAND ${MOESAIC_NVCC} -c -std=c++17 -O1 -DNDEBUG -lineinfo --expt-relaxed-constexpr ${ARGN}
+    COMMAND ${MOESAIC_NVCC} -c -std=c++17 -O1 -DNDEBUG --expt-relaxed-constexpr ${ARGN}
             -I ${PROJECT_SOURCE_DIR}/include -I ${CMAKE_CURRENT_SOURCE_DIR} -isystem ${cutlass_trees}/${version}/include
             -isystem ${cutlass_trees}/${version}/tools/util/include
             -gencode arch=compute_120f,code=[sm_120f,compute_120f] -MD -MF ${object}.d -MT ${object} -o ${object} ${source}

@@ -36,6 +36,10 @@ static_assert(Grouped::Kernel::SharedStorageSize + kStageBytes > 101'376);
 constexpr OutFormat kFormat = sizeof(MOESAIC_D) == 4                            ? OutFormat::f32
                               : cute::is_same_v<MOESAIC_D, cutlass::bfloat16_t> ? OutFormat::bf16
                                                                                 : OutFormat::f16;
+// The form for compute capability 9.0 sums in another order.
+constexpr bool kChain =
+    !cute::is_same_v<typename Mainloop::TiledMma::MMA_Op,
+                     moesaic::sm120::Fp8Mma<Multiply::widened, typename Grouped::Element, typename Grouped::Element>>;
 constexpr uint8_t kGuard = 0xa5;  // rows before and behind the output
 
 /// Computes a case on the card; the rows of guard around the output must be as they were.
@@ -90,7 +94,7 @@ std::string run(const GroupedCase& grouped, int sm_count) {
     if (written[i] != kGuard || written[guard_bytes + out_bytes + i] != kGuard) return "wrote outside the output";
   }
   std::string problem = judge(grouped, written.data() + guard_bytes, kFormat);
-  if (problem.empty()) problem = judge_bits(grouped, written.data() + guard_bytes, kFormat);
+  if (problem.empty() && kChain) problem = judge_bits(grouped, written.data() + guard_bytes, kFormat);
   return problem;
 }
 

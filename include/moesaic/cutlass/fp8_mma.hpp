@@ -30,12 +30,11 @@ struct Fp8Mma<Multiply::unit_scale, ElementA, ElementB> {
   using BRegisters = typename Scaled::BRegisters;
   using CRegisters = typename Scaled::CRegisters;
 
-  static constexpr uint8_t kOne = 0x7f;  // ue8m0
-
   CUTE_HOST_DEVICE static void fma(float& d0, float& d1, float& d2, float& d3, const uint32_t& a0, const uint32_t& a1,
                                    const uint32_t& a2, const uint32_t& a3, const uint32_t& b0, const uint32_t& b1,
                                    const float& c0, const float& c1, const float& c2, const float& c3) {
-    Scaled::fma(d0, d1, d2, d3, a0, a1, a2, a3, b0, b1, c0, c1, c2, c3, kOne, kOne);
+    const uint8_t one = 0x7f;  // ue8m0
+    Scaled::fma(d0, d1, d2, d3, a0, a1, a2, a3, b0, b1, c0, c1, c2, c3, one, one);
   }
 };
 
