@@ -147,12 +147,14 @@ Flow copy_map(Warp& warp, const Instruction& instruction, Lanes active) {
   return Flow::next;
 }
 
-/// fence.proxy.tensormap::generic.acquire [map], 128.
+/// fence.proxy.tensormap::generic.acquire [map], 128. It reads nothing: CUTLASS's warps that have no map acquire a null
+/// one.
 Flow acquire_map(Warp& warp, const Instruction& instruction, Lanes active) {
   const Slot* op = instruction.operands;
   for_lanes(active, [&](int lane) {
     check_size(warp, instruction, warp.in(op[2])[lane]);
     const std::uint64_t address = warp.in(op[0])[lane] + warp.in(op[1])[lane];
+    if (address == 0) return;
     warp.access(instruction, Space::generic, address, kTensorMapBytes, lane, Purpose::none);
   });
   return Flow::next;

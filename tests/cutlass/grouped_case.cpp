@@ -30,9 +30,9 @@ struct Rounding {
 Rounding rounding_of(OutFormat format) {
   switch (format) {
     case OutFormat::bf16:
-      return {0x1p-9, 0x1p-133};
+      return {0x1p-8, 0x1p-133};
     case OutFormat::f16:
-      return {0x1p-12, 0x1p-24};
+      return {0x1p-11, 0x1p-24};
     default:
       return {0, 0};
   }
