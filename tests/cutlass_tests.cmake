@@ -1,3 +1,10 @@
+# Operands and judge of the programs below, and a test of the judge.
+add_library(moesaic_grouped_case STATIC cutlass/grouped_case.cpp)
+target_include_directories(moesaic_grouped_case PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(moesaic_grouped_case PRIVATE moesaic_reference)
+
+moesaic_test(grouped_case_test moesaic_grouped_case moesaic_reference)
+
 # The CUTLASS collectives (include/moesaic/cutlass) as programs of CUTLASS users, run by `moesaic emulate`. They need
 # CUTLASS's headers, which scripts/cutlass.sh fetches; nothing else in this project does.
 if(MOESAIC_SANITIZE OR CMAKE_CROSSCOMPILING OR NOT TARGET moesaic_cudart)
@@ -8,10 +15,6 @@ if(NOT EXISTS ${cutlass_trees}/4.2 OR NOT EXISTS ${cutlass_trees}/4.5)
   message(STATUS "No CUTLASS headers in .cache/cutlass (scripts/cutlass.sh fetches them): its tests are not made")
   return()
 endif()
-
-add_library(moesaic_grouped_case STATIC cutlass/grouped_case.cpp)
-target_include_directories(moesaic_grouped_case PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
-target_link_libraries(moesaic_grouped_case PRIVATE moesaic_reference)
 
 # moesaic_cutlass_test(NAME SOURCE VERSION CARD DEFINES...): a program from a CUDA source with the headers of CUTLASS
 # VERSION, and the test Cutlass.NAME that runs it on an emulated CARD of two SMs with every check.
