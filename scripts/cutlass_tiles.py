@@ -58,7 +58,7 @@ class Bench:
             return program, report.read_text()
         defines = dict(M=m, N=n, K=k, SCHEDULE=f"{schedule}<2>", TOKENS="m", D="cutlass::bfloat16_t", BIAS="void")
         result = self.run(
-            "nvcc", "-std=c++17", "-O1", "-DNDEBUG", "--expt-relaxed-constexpr", "-cudart", "shared", "-Xptxas", "-v",
+            "nvcc", "-std=c++17", "-O0", "-DNDEBUG", "--expt-relaxed-constexpr", "-cudart", "shared", "-Xptxas", "-v",
             "-gencode", "arch=compute_120f,code=[sm_120f,compute_120f]",
             *(f"-DMOESAIC_{name}={value}" for name, value in defines.items()),
             "-I", ROOT / "include", "-I", ROOT / "tests", "-I", self.tree / "include",

@@ -16,22 +16,37 @@ if(NOT EXISTS ${cutlass_trees}/4.2 OR NOT EXISTS ${cutlass_trees}/4.5)
   return()
 endif()
 
-# moesaic_cutlass_test(NAME SOURCE VERSION CARD DEFINES...): a program from a CUDA source with the headers of CUTLASS
-# VERSION, and the test Cutlass.NAME that runs it on an emulated CARD of two SMs with every check.
-function(moesaic_cutlass_test name source version card)
+# CUTLASS 4.2 with the patches that scripts/cutlass_patch.py writes.
+set(patched ${CMAKE_CURRENT_BINARY_DIR}/cutlass_patched)
+file(GLOB patch_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/include/moesaic/cutlass/*.hpp)
+add_custom_command(
+  OUTPUT ${patched}/include/cutlass/version.h
+  COMMAND ${CMAKE_COMMAND} -E rm -rf ${patched}
+  COMMAND ${PROJECT_SOURCE_DIR}/scripts/cutlass_patch.py ${cutlass_trees}/4.2 ${patched}/patches
+  COMMAND ${CMAKE_COMMAND} -E copy_directory ${cutlass_trees}/4.2/include ${patched}/include
+  COMMAND cat ${patched}/patches/0001-multiply.patch ${patched}/patches/0002-collective.patch
+          ${patched}/patches/0003-builder.patch > ${patched}/all.patch
+  COMMAND patch --quiet -p1 -d ${patched} -i ${patched}/all.patch
+  DEPENDS ${PROJECT_SOURCE_DIR}/scripts/cutlass_patch.py ${patch_sources}
+  COMMENT "Patching a copy of CUTLASS 4.2"
+  VERBATIM)
+
+# moesaic_cutlass_test(NAME SOURCE TREE CARD DEFINES...): a program from a CUDA source with the headers of the CUTLASS
+# tree TREE, and the test Cutlass.NAME that runs it on an emulated CARD of two SMs with every check.
+function(moesaic_cutlass_test name source tree card)
   set(program cutlass_${name})
   set(object ${CMAKE_CURRENT_BINARY_DIR}/${program}.o)
   cmake_path(ABSOLUTE_PATH source)
   list(TRANSFORM ARGN PREPEND -D)
   add_custom_command(
     OUTPUT ${object}
-    COMMAND ${MOESAIC_NVCC} -c -std=c++17 -O1 -DNDEBUG --expt-relaxed-constexpr ${ARGN}
-            -I ${PROJECT_SOURCE_DIR}/include -I ${CMAKE_CURRENT_SOURCE_DIR} -isystem ${cutlass_trees}/${version}/include
-            -isystem ${cutlass_trees}/${version}/tools/util/include
+    COMMAND ${MOESAIC_NVCC} -c -std=c++17 -O0 -DNDEBUG --expt-relaxed-constexpr ${ARGN}
+            -I ${PROJECT_SOURCE_DIR}/include -I ${CMAKE_CURRENT_SOURCE_DIR} -isystem ${tree}/include
+            -isystem ${tree}/tools/util/include
             -gencode arch=compute_120f,code=[sm_120f,compute_120f] -MD -MF ${object}.d -MT ${object} -o ${object} ${source}
-    DEPENDS ${source} ${MOESAIC_NVCC}
+    DEPENDS ${source} ${tree}/include/cutlass/version.h ${MOESAIC_NVCC}
     DEPFILE ${object}.d
-    COMMENT "Compiling ${program} with nvcc and CUTLASS ${version}"
+    COMMENT "Compiling ${program} with nvcc and CUTLASS"
     VERBATIM)
   add_executable(${program} ${object})
   set_target_properties(${program} PROPERTIES LINKER_LANGUAGE CXX SKIP_BUILD_RPATH ON)
@@ -45,7 +60,7 @@ endfunction()
 function(moesaic_cutlass_tile m n k schedule tokens d bias version card)
   string(REGEX REPLACE "<.*" "" kind ${schedule})
   string(TOLOWER ${kind} kind)
-  moesaic_cutlass_test(${kind}_${m}x${n}x${k} cutlass/tile.cu ${version} ${card} MOESAIC_M=${m} MOESAIC_N=${n}
+  moesaic_cutlass_test(${kind}_${m}x${n}x${k} cutlass/tile.cu ${cutlass_trees}/${version} ${card} MOESAIC_M=${m} MOESAIC_N=${n}
                        MOESAIC_K=${k} MOESAIC_SCHEDULE=${schedule} MOESAIC_TOKENS=${tokens} MOESAIC_D=${d} MOESAIC_BIAS=${bias})
 endfunction()
 
@@ -58,5 +73,6 @@ moesaic_cutlass_tile(128 16 128 Cooperative<2> n cutlass::bfloat16_t void 4.5 gb
 moesaic_cutlass_tile(256 32 64 "Cooperative<2, Multiply::plain>" m float float 4.5 rtx5090)
 moesaic_cutlass_tile(64 256 64 CutlassPingpong<2> m cutlass::bfloat16_t void 4.5 gb10)
 
-moesaic_cutlass_test(moe_mm_data cutlass/moe_mm_data.cu 4.2 gb10)
-moesaic_cutlass_test(example ../examples/grouped_fp8_moe_gemm.cu 4.5 gb10)
+moesaic_cutlass_test(moe_mm_data cutlass/moe_mm_data.cu ${cutlass_trees}/4.2 gb10)
+moesaic_cutlass_test(example ../examples/grouped_fp8_moe_gemm.cu ${cutlass_trees}/4.5 gb10)
+moesaic_cutlass_test(vllm_shape cutlass/vllm_shape.cu ${patched} gb10)
