@@ -24,9 +24,9 @@ add_custom_command(
   COMMAND ${CMAKE_COMMAND} -E rm -rf ${patched}
   COMMAND ${PROJECT_SOURCE_DIR}/scripts/cutlass_patch.py ${cutlass_trees}/4.2 ${patched}/patches
   COMMAND ${CMAKE_COMMAND} -E copy_directory ${cutlass_trees}/4.2/include ${patched}/include
-  COMMAND cat ${patched}/patches/0001-multiply.patch ${patched}/patches/0002-collective.patch
-          ${patched}/patches/0003-builder.patch > ${patched}/all.patch
-  COMMAND patch --quiet -p1 -d ${patched} -i ${patched}/all.patch
+  COMMAND patch --quiet -p1 -d ${patched} -i ${patched}/patches/0001-multiply.patch
+  COMMAND patch --quiet -p1 -d ${patched} -i ${patched}/patches/0002-collective.patch
+  COMMAND patch --quiet -p1 -d ${patched} -i ${patched}/patches/0003-builder.patch
   DEPENDS ${PROJECT_SOURCE_DIR}/scripts/cutlass_patch.py ${patch_sources}
   COMMENT "Patching a copy of CUTLASS 4.2"
   VERBATIM)
