@@ -299,7 +299,7 @@ struct cutlass::gemm::collective::CollectiveMma<moesaic::sm120::ArrayMainloop<kS
   /// Publishes the patched maps to the copy engine.
   template <class TensorMaps>
   CUTLASS_DEVICE void tensormaps_cp_fence_release(TensorMapStorage& storage, TensorMaps const& tensormaps) {
-    if (cute::elect_one_sync()) {  // no copy in flight may still read the old maps
+    if (cute::elect_one_sync()) {  // as every collective of CUTLASS's does before it overwrites a map
       cute::tma_desc_commit_group();
       cute::tma_desc_wait_group();
     }
