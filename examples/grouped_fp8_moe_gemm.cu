@@ -162,7 +162,7 @@ int main(int argc, char const** argv) {
   arguments.epilogue.thread = {x, {w, {}, {}}, {}};
   arguments.epilogue.ptr_D = device_ptr_d.get();
   arguments.epilogue.dD = stride_d.get();
-  arguments.hw_info = cutlass::KernelHardwareInfo::make_kernel_hardware_info<GemmKernel>(0);
+  arguments.hw_info.sm_count = cutlass::KernelHardwareInfo::query_device_multiprocessor_count(0);
 
   Gemm gemm;
   cutlass::DeviceAllocation<uint8_t> workspace(Gemm::get_workspace_size(arguments));

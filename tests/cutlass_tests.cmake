@@ -70,7 +70,7 @@ moesaic_cutlass_tile(128 128 128 CutlassCooperative<2> m cutlass::bfloat16_t voi
 moesaic_cutlass_tile(64 16 128 Pingpong<2> m cutlass::bfloat16_t void 4.2 rtx5090)
 moesaic_cutlass_tile(128 64 64 Pingpong<2> m cutlass::half_t void 4.2 gb10)
 moesaic_cutlass_tile(128 16 128 Cooperative<2> n cutlass::bfloat16_t void 4.5 gb10)
-moesaic_cutlass_tile(256 32 64 "Cooperative<2, Multiply::plain>" m float float 4.5 rtx5090)
+moesaic_cutlass_tile(256 32 64 PlainCooperative<2> m float float 4.5 rtx5090)
 moesaic_cutlass_tile(64 256 64 CutlassPingpong<2> m cutlass::bfloat16_t void 4.5 gb10)
 
 moesaic_cutlass_test(moe_mm_data cutlass/moe_mm_data.cu ${cutlass_trees}/4.2 gb10)

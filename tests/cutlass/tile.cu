@@ -21,6 +21,11 @@ using moesaic::sm120::Multiply;
 using moesaic::sm120::Pingpong;
 template <int kStages>
 using CutlassCooperative = cutlass::gemm::KernelPtrArrayTmaWarpSpecializedCooperativeSm120<kStages>;
+// nvcc takes a comma in -D for the end of a definition.
+template <int kStages>
+using PlainCooperative = Cooperative<kStages, Multiply::plain>;
+template <int kStages>
+using WidenedCooperative = Cooperative<kStages, Multiply::widened>;
 template <int kStages>
 using CutlassPingpong = cutlass::gemm::KernelPtrArrayTmaWarpSpecializedPingpongSm120<kStages>;
 
