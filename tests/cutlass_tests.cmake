@@ -1,9 +1,9 @@
 # Operands and judge of the programs below, and a test of the judge.
 add_library(moesaic_grouped_case STATIC cutlass/grouped_case.cpp)
 target_include_directories(moesaic_grouped_case PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
-target_link_libraries(moesaic_grouped_case PRIVATE moesaic_reference)
+target_link_libraries(moesaic_grouped_case PRIVATE moesaic_reference moesaic_tensor_core)
 
-moesaic_test(grouped_case_test moesaic_grouped_case moesaic_reference)
+moesaic_test(grouped_case_test moesaic_grouped_case moesaic_tensor_core)
 
 # The CUTLASS collectives (include/moesaic/cutlass) as programs of CUTLASS users, run by `moesaic emulate`. They need
 # CUTLASS's headers, which scripts/cutlass.sh fetches; nothing else in this project does.
