@@ -261,6 +261,22 @@ TEST(Machine, ReadsParametersLocalsAndConstantsByGenericAddresses) {
   for (u32 i = 0; i < 32; ++i) EXPECT_EQ(got[i], 107000 + i + 10 * (i % 4 + 1));
 }
 
+// CUTLASS's pointer-array epilogues do so in the warps that store nothing. A map in no allocation is still an error.
+TEST(Machine, LetsANullTensorMapBeAcquired) {
+  Bench bench(R"(
+.visible .entry k(.param .u64 out, .param .u64 map) {
+)" + std::string(kPrologue) +
+              R"(
+ ld.param.u64 %rd3, [map]; fence.proxy.tensormap::generic.acquire.gpu [%rd3], 128; st.global.u32 [%o], %r3;
+ ret;
+})");
+  const u64 out = bench.upload(std::vector<u32>(32, 99));
+  bench.launch("k", {1}, {32}, std::vector<u64>{out, 0});
+  const std::vector<u32> got = bench.download<u32>(out, 32);
+  for (u32 i = 0; i < 32; ++i) EXPECT_EQ(got[i], i);
+  EXPECT_THROW(bench.launch("k", {1}, {32}, std::vector<u64>{out, 0x1000}), Fault);
+}
+
 /// A producer warp fills a ring of 2 stages by tensor copies; two consumer warps add up what they find.
 std::string ring_kernel() {
   return R"(
