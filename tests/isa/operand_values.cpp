@@ -101,14 +101,15 @@ std::uint64_t short_fraction(Random& random, const Format& f) {
 std::uint64_t random_float(Random& random, const Format& f, unsigned regime, std::uint64_t partner) {
   const std::uint64_t sign = (random.next() & 1U) << (f.bits() - 1);
   const std::uint64_t near = f.bias() > 70 ? 70 : f.bias();
-  const auto exponent_from = [&](std::uint64_t lowest, std::uint64_t range) {
-    return lowest + random.below(static_cast<std::uint32_t>(range));
+  // The fraction is drawn first: what was recorded on silicon depends on the order.
+  const auto with_exponent = [&](std::uint64_t fraction, std::uint64_t lowest, std::uint64_t range) {
+    return sign | f.make(lowest + random.below(static_cast<std::uint32_t>(range)), fraction);
   };
   switch (regime) {
     case 0:
       return random.next() >> (64 - f.bits());
     case 1:
-      return sign | f.make(exponent_from(f.bias() - 4, 9), random.next());
+      return with_exponent(random.next(), f.bias() - 4, 9);
     case 2: {  // of like size and of the other sign
       const std::uint64_t exponent = (partner >> f.fraction_bits) & f.highest();
       const std::uint64_t beside = exponent + random.below(3);
@@ -117,16 +118,15 @@ std::uint64_t random_float(Random& random, const Format& f, unsigned regime, std
              f.make(beside == 0 ? 0 : beside - 1, random.below(3) == 0 ? partner ^ random.below(4) : random.next());
     }
     case 3:
-      return sign | f.make(exponent_from(0, 3), random.next());
+      return with_exponent(random.next(), 0, 3);
     case 4:
-      return sign | f.make(exponent_from(f.highest() - 3, 3), random.next());
+      return with_exponent(random.next(), f.highest() - 3, 3);
     case 5:
-      return sign | f.make(exponent_from(f.bias() - std::min<std::uint64_t>(f.bias() - 1, 30), near + 26),
-                           short_fraction(random, f));
+      return with_exponent(short_fraction(random, f), f.bias() - std::min<std::uint64_t>(f.bias() - 1, 30), near + 26);
     case 6:
-      return sign | f.make(exponent_from(f.bias() - 2, 10), short_fraction(random, f));
+      return with_exponent(short_fraction(random, f), f.bias() - 2, 10);
     default:
-      return sign | f.make(exponent_from(f.bias(), near), random.next());
+      return with_exponent(random.next(), f.bias(), near);
   }
 }
 
