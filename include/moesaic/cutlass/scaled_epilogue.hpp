@@ -130,6 +130,18 @@ struct VectorBroadcast : cutlass::epilogue::fusion::detail::Sm90VisitorImpl<> {
 
 namespace detail {
 
+/// a * b, rounded: a multiply that the compiler does not fuse with the addition of a bias.
+template <class Fragment>
+struct Product {};
+template <int kCount>
+struct Product<cutlass::Array<float, kCount>> {
+  CUTLASS_DEVICE auto operator()(cutlass::Array<float, kCount> a, cutlass::Array<float, kCount> const& b) const {
+    CUTLASS_PRAGMA_UNROLL
+    for (int i = 0; i < kCount; ++i) a[i] = __fmul_rn(a[i], b[i]);
+    return a;
+  }
+};
+
 template <template <class> class Function, class Element>
 using Rounded =
     cutlass::epilogue::fusion::Sm90Compute<Function, Element, float, cutlass::FloatRoundStyle::round_to_nearest>;
@@ -143,11 +155,10 @@ constexpr Axis other(Axis axis) {
 /// D = accumulator * w * x, w first. Its Arguments, in CUTLASS's order of operands: {x, {w, {}, {}}, {}}, x and w being
 /// GroupVectors. kTokens is the axis of D along which tokens run; the weights' channels run along the other.
 template <Axis kTokens, class ElementD>
-using ScaledTree =
-    cutlass::epilogue::fusion::Sm90EVT<detail::Rounded<cutlass::multiplies, ElementD>, VectorBroadcast<kTokens>,
-                                       cutlass::epilogue::fusion::Sm90EVT<detail::Rounded<cutlass::multiplies, float>,
-                                                                          VectorBroadcast<detail::other(kTokens)>,
-                                                                          cutlass::epilogue::fusion::Sm90AccFetch>>;
+using ScaledTree = cutlass::epilogue::fusion::Sm90EVT<
+    detail::Rounded<detail::Product, ElementD>, VectorBroadcast<kTokens>,
+    cutlass::epilogue::fusion::Sm90EVT<detail::Rounded<detail::Product, float>, VectorBroadcast<detail::other(kTokens)>,
+                                       cutlass::epilogue::fusion::Sm90AccFetch>>;
 
 /// D = accumulator * w * x + bias, a bias for each channel. Its Arguments: {{x, {w, {}, {}}, {}}, bias, {}}.
 template <Axis kTokens, class ElementD, class ElementBias>
