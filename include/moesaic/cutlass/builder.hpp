@@ -34,22 +34,30 @@ namespace detail {
 /// Shared memory of a block on compute capability 12.x, in bytes.
 inline constexpr int kSmemBytes = 101'376;
 
-/// What CUTLASS's pointer-array kernels keep in shared memory, in their order, with `kEpilogueBytes` (of the tensors,
-/// tensor maps and barriers) for the epilogue.
+/// Bytes of an epilogue's SharedStorage that CUTLASS's pointer-array kernels keep apart from its tensors: three tensor
+/// maps and the barriers of its loads, rounded up to 128.
+inline constexpr int kEpilogueMapBytes = 3 * 128;
+inline constexpr int kEpilogueApartBytes = kEpilogueMapBytes + 128;
+
+/// What CUTLASS's pointer-array kernels keep in shared memory, in their order, with `kEpilogueBytes` for the epilogue.
 template <class Mainloop, int kEpilogueBytes>
 struct KernelStorage {
   using Scheduler = cutlass::gemm::kernel::detail::PersistentTileSchedulerSm90Group<
       cutlass::gemm::GroupProblemShape<cute::Shape<int, int, int>>, 8>;
+  static constexpr int kEpilogueTensorBytes =
+      kEpilogueBytes > kEpilogueApartBytes ? kEpilogueBytes - kEpilogueApartBytes : 0;
   struct Tensors : cute::aligned_struct<128, cute::_1> {
     typename Mainloop::TensorStorage mainloop;
-    alignas(128) cute::array<uint8_t, kEpilogueBytes> epilogue;
+    alignas(128) cute::array<uint8_t, kEpilogueTensorBytes> epilogue;
   } tensors;
   alignas(16) typename Scheduler::PipelineStorage scheduler;
   alignas(16) typename Mainloop::PipelineStorage mainloop;
+  alignas(16) cute::array<uint64_t, 2> epilogue_loads;
   alignas(16) typename cutlass::OrderedSequenceBarrier<1, 2>::SharedStorage load_order;
   alignas(16) typename cutlass::OrderedSequenceBarrier<2, 2>::SharedStorage math_order;
   alignas(16) typename Scheduler::SchedulerResponse responses[8];
   alignas(128) typename Mainloop::TensorMapStorage tensormaps;
+  alignas(128) cute::array<uint8_t, kEpilogueMapBytes> epilogue_tensormaps;
 };
 
 /// As many stages as fit beside the epilogue.
