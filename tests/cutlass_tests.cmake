@@ -46,6 +46,7 @@ function(moesaic_cutlass_test name source tree card)
             -gencode arch=compute_120f,code=[sm_120f,compute_120f] -MD -MF ${object}.d -MT ${object} -o ${object} ${source}
     DEPENDS ${source} ${tree}/include/cutlass/version.h ${MOESAIC_NVCC}
     DEPFILE ${object}.d
+    JOB_POOL cutlass
     COMMENT "Compiling ${program} with nvcc and CUTLASS"
     VERBATIM)
   add_executable(${program} ${object})

@@ -4,11 +4,15 @@ if(MOESAIC_SANITIZE OR CMAKE_CROSSCOMPILING OR NOT TARGET moesaic_cudart)
   return()
 endif()
 
-# moesaic_cuda_program(NAME SOURCE [LIBRARIES ...] [OPTIONS ...]): the program NAME from a CUDA source, for sm_120f, with the
+# moesaic_cuda_program(NAME SOURCE [LIBRARIES ...] [OPTIONS ...] [JOB_POOL name]): the program NAME from a CUDA source, for sm_120f, with the
 # runtime as a shared library. It is linked with the substitute, as whose soname and versions are the real one's, and finds
 # neither by itself. OPTIONS are nvcc's.
 function(moesaic_cuda_program name source)
-  cmake_parse_arguments(PARSE_ARGV 2 program "" "" "LIBRARIES;OPTIONS")
+  cmake_parse_arguments(PARSE_ARGV 2 program "" "JOB_POOL" "LIBRARIES;OPTIONS")
+  set(pool)
+  if(program_JOB_POOL)
+    set(pool JOB_POOL ${program_JOB_POOL})
+  endif()
   set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.o)
   cmake_path(ABSOLUTE_PATH source)
   add_custom_command(
@@ -18,6 +22,7 @@ function(moesaic_cuda_program name source)
             -gencode arch=compute_120f,code=[sm_120f,compute_120f] -MD -MF ${object}.d -MT ${object} -o ${object} ${source}
     DEPENDS ${source} ${MOESAIC_NVCC}
     DEPFILE ${object}.d
+    ${pool}
     COMMENT "Compiling ${name} with nvcc"
     VERBATIM)
   add_executable(${name} ${object})
@@ -49,6 +54,7 @@ if(EXISTS ${cutlass}/requirements-cutlass.txt)
   foreach(version 4.2 4.5)
     moesaic_cuda_program(
       runtime_cutlass_gemm_${version} runtime/cutlass_gemm.cu
+      JOB_POOL cutlass
       OPTIONS --expt-relaxed-constexpr -diag-suppress 20012 -I ${cutlass}/${version}/include
               -I ${cutlass}/${version}/tools/util/include)
     list(APPEND cutlass_programs runtime_cutlass_gemm_${version})
