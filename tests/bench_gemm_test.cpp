@@ -5,11 +5,11 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
-#include "spec/card_limits.hpp"
 #include "bench/report.hpp"
 #include "bench/statistics.hpp"
 #include "bench/workload.hpp"
 #include "mentions.hpp"
+#include "spec/card_limits.hpp"
 #include "temporary_directory.hpp"
 
 namespace moesaic::bench {
