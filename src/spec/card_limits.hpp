@@ -1,18 +1,15 @@
 #pragma once
 
-#include <algorithm>
-
 #include "spec/device.hpp"
 
 /// A card held to another's limits, so that what is measured on it resembles the other.
 namespace moesaic {
 
-/// The most dynamic shared memory of a block with which `blocks` of them fit one SM, in bytes: with so much, no more
-/// fit.
+/// The least dynamic shared memory of a block with which no more than `blocks` of them fit one SM, in bytes.
 constexpr int smem_bytes_for(const Device& device, int blocks) {
   constexpr int kGranularity = 1024;
-  const int share = device.smem_per_sm_bytes / blocks - device.smem_reserved_bytes;
-  return std::min(share, device.smem_per_block_bytes) / kGranularity * kGranularity;
+  const int bytes = device.smem_per_sm_bytes / (blocks + 1) - device.smem_reserved_bytes;
+  return (bytes / kGranularity + 1) * kGranularity;
 }
 
 /// The card held to what compute capability 12.x allows of shared memory, threads and blocks. Its instructions stay its
