@@ -91,7 +91,7 @@ endif()
 
 # A program of ours that opens libcuda.so.1 by itself, as it ran on an H200: what it computed there it computes here.
 add_test(NAME Runtime.ProgramThatOpensLibcuda
-         COMMAND sh -c "$<TARGET_FILE:moesaic> emulate --gpu h200 --sms 4 -- $<TARGET_FILE:programs_record> gpu:0 opened.txt && \
+         COMMAND sh -c "$<TARGET_FILE:moesaic> emulate --gpu h200 --sms 4 -- $<TARGET_FILE:programs_record> gpu:0 ./opened.txt && \
                         cmp opened.txt ${CMAKE_CURRENT_SOURCE_DIR}/fixtures/programs/h200.txt")
 
 # find_package(Moesaic) in a project of somebody else's.
