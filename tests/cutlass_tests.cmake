@@ -40,7 +40,7 @@ function(moesaic_cutlass_test name source tree card)
   list(TRANSFORM ARGN PREPEND -D)
   add_custom_command(
     OUTPUT ${object}
-    COMMAND ${MOESAIC_NVCC} -c -std=c++17 -O0 -DNDEBUG --expt-relaxed-constexpr ${ARGN}
+    COMMAND ${MOESAIC_NVCC} -c -std=c++17 -O0 -DNDEBUG --expt-relaxed-constexpr -diag-suppress 20012 ${ARGN}
             -I ${PROJECT_SOURCE_DIR}/include -I ${CMAKE_CURRENT_SOURCE_DIR} -isystem ${tree}/include
             -isystem ${tree}/tools/util/include
             -gencode arch=compute_120f,code=[sm_120f,compute_120f] -MD -MF ${object}.d -MT ${object} -o ${object} ${source}

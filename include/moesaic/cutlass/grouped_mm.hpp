@@ -117,11 +117,8 @@ typename Grouped::Gemm::Arguments gemm_arguments(GroupedMmArguments const& args,
       args.experts,
       reinterpret_cast<typename Grouped::Problem::UnderlyingProblemShape*>(const_cast<int32_t*>(args.problem_sizes)),
       nullptr};
-  if constexpr (Grouped::kTokens == Axis::m) {
-    gemm.mainloop = {a, a_strides, b, b_strides};
-  } else {
-    gemm.mainloop = {b, b_strides, a, a_strides};
-  }
+  constexpr bool kAsM = Grouped::kTokens == Axis::m;
+  gemm.mainloop = {kAsM ? a : b, kAsM ? a_strides : b_strides, kAsM ? b : a, kAsM ? b_strides : a_strides};
   const GroupVector<float> x{args.a_scales, 0, args.per_act_token ? 1 : 0, args.expert_offsets};
   const GroupVector<float> w{args.b_scales, args.per_out_ch ? args.n : 1, args.per_out_ch ? 1 : 0};
   if constexpr (cute::is_void_v<typename Grouped::ElementBias>) {
