@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -148,6 +150,28 @@ TEST_P(OnEmulatedCard, EveryStageIsRight) {
   send_all_to_one_expert(layer);
   run_and_judge(layer, tokens, *engine::make_gpu_engine(layer, place));
   run_and_judge(layer, checkpoint::make_tokens(0, layer.shape.hidden, 8), *engine::make_gpu_engine(layer, place));
+}
+
+/// As `moesaic run` loads: codes go to the card in pieces, and the layer keeps none.
+TEST(RoundTripCard, CodesThatArePutInPiecesGiveTheSameOutput) {
+  device::Place place = device::parse_place("emulated:gb10");
+  place.sms = 2;
+  Layer layer = written_and_read(small({Family::qwen3, Published::fp8_dynamic}, 144, 96));
+  const Tokens tokens = checkpoint::make_tokens(5, layer.shape.hidden, 7);
+  const Trace whole = engine::make_gpu_engine(layer, place)->run(tokens, engine::Keep::output);
+
+  auto card = std::make_unique<engine::CardWeights>(place, layer);
+  for (const bool down : {true, false}) {
+    Experts& experts = down ? layer.down : layer.gate_up;
+    const std::span codes = std::as_bytes(std::span(experts.codes));
+    const std::size_t piece = codes.size() / static_cast<std::size_t>(experts.experts);
+    for (std::size_t first = 0; first < codes.size(); first += piece) {
+      card->put(down, first, codes.subspan(first, piece));
+    }
+    experts.codes.clear();
+  }
+  const Trace pieces = engine::make_gpu_engine(layer, std::move(card))->run(tokens, engine::Keep::output);
+  EXPECT_EQ(pieces.output, whole.output);
 }
 
 INSTANTIATE_TEST_SUITE_P(Fp8, OnEmulatedCard,

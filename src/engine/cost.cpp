@@ -164,11 +164,11 @@ double Floor::seconds(const Device& device) const {
   return std::max(bytes() / reading, operations / computing);
 }
 
-Floor find_floor(const Work& work) {
+Floor find_floor(const Work& work, const Rows& expected) {
   const Problem& problem = work.problem;
   const double rows = static_cast<double>(work.tokens) * work.top_k;
   Floor floor;
-  floor.experts = expect_rows(work).experts();
+  floor.experts = expected.experts();
   floor.weight_bytes = floor.experts * problem.n * (problem.k + 4.0);
   floor.token_bytes = rows * (problem.k + 4.0);
   floor.out_bytes = rows * problem.n * out_bytes(work.out_format);
@@ -196,7 +196,7 @@ Cost predict(const Config& config, const Work& work, const Rows& rows, const Dev
   const double clock = device.clock_mhz * 1e6;
   const double slots = static_cast<double>(device.sms) * config.blocks_per_sm;
   cost.waves = cost.tiles / slots;
-  const double bytes_of_tile = find_floor(work).bytes() / cost.tiles;
+  const double bytes_of_tile = find_floor(work, rows).bytes() / cost.tiles;
   const double l2_bytes_of_tile = tiles.l2_bytes / cost.tiles;
   const double latency_us =
       work.problem.layout == WeightLayout::panels ? numbers.panel_latency_us : numbers.row_latency_us;

@@ -47,7 +47,11 @@ struct Floor {
   double seconds(const Device& device) const;
 };
 
-Floor find_floor(const Work& work);
+/// `rows` are those that the work is expected to have.
+Floor find_floor(const Work& work, const Rows& rows);
+inline Floor find_floor(const Work& work) {
+  return find_floor(work, expect_rows(work));
+}
 
 /// The model's own numbers, beside the rates of the card: fitted to what an H200 held to a 12.x card's limits took at
 /// random points (docs/measurements.md), worth what `moesaic explain --against` says of them elsewhere.

@@ -193,6 +193,13 @@ std::string foreign_part(const Layer& layer) {
   return "";
 }
 
+/// Throws Error when there are no kernels for the layer.
+void require_kernels(const Layer& layer) {
+  for (const std::string& reason : {why_not_gpu(layer), KernelSet::why_not_routed(layer)}) {
+    if (!reason.empty()) throw Error(layer.name + ": " + reason);
+  }
+}
+
 }  // namespace
 
 std::string why_not_gpu(const Layer& layer) {
@@ -232,13 +239,12 @@ void CardWeights::put(bool to_down, std::size_t first, std::span<const std::byte
 }
 
 std::unique_ptr<Engine> make_gpu_engine(const Layer& layer, std::unique_ptr<CardWeights> weights, Wishes wishes) {
-  for (const std::string& reason : {why_not_gpu(layer), KernelSet::why_not_routed(layer)}) {
-    if (!reason.empty()) throw Error(layer.name + ": " + reason);
-  }
+  require_kernels(layer);
   return std::make_unique<GpuEngine>(layer, std::move(weights), std::move(wishes));
 }
 
 std::unique_ptr<Engine> make_gpu_engine(const Layer& layer, const device::Place& place, Wishes wishes) {
+  require_kernels(layer);  // before its codes take memory of the card
   auto weights = std::make_unique<CardWeights>(place, layer);
   weights->put(false, 0, std::as_bytes(std::span(layer.gate_up.codes)));
   weights->put(true, 0, std::as_bytes(std::span(layer.down.codes)));

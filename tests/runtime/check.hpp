@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <vector>
 
 /// What the programs of these tests share: each prints what went wrong and ends with 1, or says "ok" and ends with 0.
 
@@ -32,3 +33,12 @@
       std::exit(1);                                                                                              \
     }                                                                                                            \
   } while (false)
+
+/// The values in memory of the card, which stays allocated.
+template <typename T>
+T* upload(const std::vector<T>& values) {
+  T* memory = nullptr;
+  SUCCEEDS(cudaMalloc(&memory, values.size() * sizeof(T)));
+  SUCCEEDS(cudaMemcpy(memory, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice));
+  return memory;
+}

@@ -61,14 +61,6 @@ Problem make_problem(int m, int n, int k) {
   return problem;
 }
 
-template <typename T>
-T* upload(const std::vector<T>& values) {
-  T* memory = nullptr;
-  SUCCEEDS(cudaMalloc(&memory, values.size() * sizeof(T)));
-  SUCCEEDS(cudaMemcpy(memory, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice));
-  return memory;
-}
-
 #define CUTLASS_SUCCEEDS(call)                                                     \
   do {                                                                             \
     const cutlass::Status status = (call);                                         \

@@ -54,14 +54,6 @@ bool list(const Entry& entry) {
 
 namespace {
 
-template <typename T>
-T* upload(const std::vector<T>& values) {
-  T* memory = nullptr;
-  SUCCEEDS(cudaMalloc(&memory, values.size() * sizeof(T)));
-  SUCCEEDS(cudaMemcpy(memory, values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice));
-  return memory;
-}
-
 /// 32 rows of 32 words, boxes of 8 rows.
 TensorMapBytes map_of(const std::uint32_t* words) {
   void* encode = nullptr;
