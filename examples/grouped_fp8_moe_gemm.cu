@@ -130,7 +130,6 @@ int main(int argc, char const** argv) {
   auto block_weights = on_device(weights);
   auto block_token_scales = on_device(token_scales);
   auto block_channel_scales = on_device(channel_scales);
-  auto block_first = on_device(first);
   cutlass::DeviceAllocation<ElementD> block_out(all_rows * n);
 
   // A pointer, a stride and a problem for each expert.
@@ -138,16 +137,19 @@ int main(int argc, char const** argv) {
   std::vector<ElementAB const*> ptr_a;
   std::vector<ElementAB const*> ptr_b;
   std::vector<ElementD*> ptr_d;
+  std::vector<float const*> ptr_token_scales;
   for (int e = 0; e < options.experts; ++e) {
     problems.push_back(make_shape(rows[e], n, k));
     ptr_a.push_back(block_tokens.get() + first[e] * k);
     ptr_b.push_back(block_weights.get() + size_t(e) * n * k);
     ptr_d.push_back(block_out.get() + first[e] * n);
+    ptr_token_scales.push_back(block_token_scales.get() + first[e]);
   }
   auto device_problems = on_device(problems);
   auto device_ptr_a = on_device(ptr_a);
   auto device_ptr_b = on_device(ptr_b);
   auto device_ptr_d = on_device(ptr_d);
+  auto device_ptr_token_scales = on_device(ptr_token_scales);
   const size_t experts = options.experts;
   auto stride_a = on_device(std::vector<typename GemmKernel::InternalStrideA>(experts, {k, _1{}, _0{}}));
   auto stride_b = on_device(std::vector<typename GemmKernel::InternalStrideB>(experts, {k, _1{}, _0{}}));
@@ -157,7 +159,9 @@ int main(int argc, char const** argv) {
   arguments.mode = cutlass::gemm::GemmUniversalMode::kGrouped;
   arguments.problem_shape = {options.experts, device_problems.get(), nullptr};
   arguments.mainloop = {device_ptr_a.get(), stride_a.get(), device_ptr_b.get(), stride_b.get()};
-  const moesaic::sm120::GroupVector<float> x{block_token_scales.get(), 0, 1, block_first.get()};
+  // Scales by a pointer for each expert, and in one array at a stride: either will do for both.
+  moesaic::sm120::GroupVector<float> x;
+  x.pointers = device_ptr_token_scales.get();
   const moesaic::sm120::GroupVector<float> w{block_channel_scales.get(), n, 1};
   arguments.epilogue.thread = {x, {w, {}, {}}, {}};
   arguments.epilogue.ptr_D = device_ptr_d.get();

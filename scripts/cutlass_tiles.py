@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Compiles every legal tile of the CUTLASS collectives, runs its test on an emulated card with every check, and prints
-the table of docs/cutlass.md from the compiler's own report:
+"""Compiles every legal tile of the CUTLASS collectives, runs its test on an emulated card with every check, compares
+what it computed with our own kernel bit for bit, and prints the table of docs/cutlass.md from the compiler's own report:
 
     scripts/cutlass_tiles.py [--moesaic build/release/src/cli/moesaic] [--cutlass 4.2] [--only REGEX] [--no-run]
 
@@ -56,12 +56,12 @@ class Bench:
         report = program.with_suffix(".report")
         if program.exists() and report.exists():
             return program, report.read_text()
-        defines = dict(M=m, N=n, K=k, SCHEDULE=f"{schedule}<2>", TOKENS="m", D="cutlass::bfloat16_t", BIAS="void")
+        defines = dict(M=m, N=n, K=k, SCHEDULE=f"{schedule}<2>", TOKENS="m", X="cutlass::float_e4m3_t", D="cutlass::bfloat16_t", BIAS="void")
         result = self.run(
             "nvcc", "-std=c++17", "-O0", "-DNDEBUG", "--expt-relaxed-constexpr", "-cudart", "shared", "-Xptxas", "-v",
             "-gencode", "arch=compute_120f,code=[sm_120f,compute_120f]",
             *(f"-DMOESAIC_{name}={value}" for name, value in defines.items()),
-            "-I", ROOT / "include", "-I", ROOT / "tests", "-I", self.tree / "include",
+            "-I", ROOT / "include", "-I", ROOT / "src", "-I", ROOT / "tests", "-I", self.tree / "include",
             ROOT / "tests/cutlass/tile.cu", self.grouped_case(), self.build / "src/reference/libmoesaic_reference.a",
             *self.build.glob("src/reference/libmoesaic_tensor_core.a"), "-lfmt", "-o", program)  # fmt: skip
         if result.returncode != 0:
@@ -87,11 +87,15 @@ class Bench:
         inside = local_memory_between_multiplies(self.cuobjdump, program) if self.cuobjdump else None
         right, stages, size = True, "?", "?"
         if not self.arguments.no_run:
-            result = self.run(self.arguments.moesaic, "emulate", "--gpu", "gb10", "--sms", "2", "--check", "all", "--", program)
-            right = result.returncode == 0
+            emulate = [self.arguments.moesaic, "emulate", "--gpu", "gb10", "--sms", "2", "--check", "all", "--"]
+            out = program.with_suffix(".out")
+            result = self.run(*emulate, program, out)
+            same = self.run(*emulate, self.build / "tests/cutlass_own_kernel", out, "e4m3", "bf16", "plain")
+            out.unlink(missing_ok=True)
+            right = result.returncode == 0 and same.returncode == 0
             stages, size = re.search(r"stages (\d+) bytes (\d+)", result.stdout).groups()
             if not right:
-                print(result.stdout + result.stderr, file=sys.stderr)
+                print(result.stdout + result.stderr + same.stdout + same.stderr, file=sys.stderr)
         text = (f"| {schedule.lower()} | {m}x{n}x{k} | {stages} | {size} | {registers} | {spills[1]} / {spills[2]} | "
                 f"{'?' if inside is None else inside} | 1 | {'not run' if self.arguments.no_run else 'right' if right else 'WRONG'} |")  # fmt: skip
         return text, right and not inside

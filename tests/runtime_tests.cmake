@@ -94,6 +94,13 @@ add_test(NAME Runtime.ProgramThatOpensLibcuda
          COMMAND sh -c "$<TARGET_FILE:moesaic> emulate --gpu h200 --sms 4 -- $<TARGET_FILE:programs_record> gpu:0 ./opened.txt && \
                         cmp opened.txt ${CMAKE_CURRENT_SOURCE_DIR}/fixtures/programs/h200.txt")
 
+# Our tests of a real card's kernels, as they run on an H200.
+foreach(program kernel_test router_test layer_test)
+  add_test(NAME Runtime.${program}ThroughLibcuda
+           COMMAND moesaic emulate --sms 2 --check all -- $<TARGET_FILE:${program}> --gtest_filter=*/gpu_0)
+  set_tests_properties(Runtime.${program}ThroughLibcuda PROPERTIES FAIL_REGULAR_EXPRESSION "Running 0 tests")
+endforeach()
+
 # find_package(Moesaic) in a project of somebody else's.
 add_test(NAME Runtime.FindPackage
          COMMAND ${CMAKE_COMMAND} -D BUILD=${PROJECT_BINARY_DIR} -D SOURCE=${CMAKE_CURRENT_SOURCE_DIR}/consumer

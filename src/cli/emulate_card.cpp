@@ -17,6 +17,10 @@ void add_card_options(CLI::App& verb, EmulateCardOptions& options) {
   verb.add_option("--host-threads", options.host_threads, "threads of this machine; 0: all")
       ->check(whole_number(0))
       ->capture_default_str();
+  verb.add_option("--spin-limit", options.spin_limit,
+                  "instructions of a block's warps that change nothing, after which it is said to be livelocked")
+      ->check(whole_number(1))
+      ->capture_default_str();
   verb.add_option("--check", options.checks,
                   "what to look for: all, none, or undefined, races, proxies, early_reads, bank_conflicts, counts")
       ->capture_default_str();

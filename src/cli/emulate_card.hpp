@@ -14,10 +14,11 @@ struct EmulateCardOptions {
   int sms = 0;  ///< 0: as many as the card has
   std::uint64_t seed = 1;
   int host_threads = 0;  ///< 0: all
+  std::uint64_t spin_limit = emulator::kSpinLimit;
   std::string checks = "all";
 };
 
-/// Adds --gpu, --sms, --seed, --host-threads and --check.
+/// Adds --gpu, --sms, --seed, --host-threads, --spin-limit and --check.
 void add_card_options(CLI::App& verb, EmulateCardOptions& options);
 
 /// The option --check. Throws Error for a name that is not known, with the nearest one that is.

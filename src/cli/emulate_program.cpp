@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -78,7 +79,9 @@ void set_environment(const Options& options, const Journal& journal) {
   Device card = model.device();
   if (options.sms > 0) card.sms = options.sms;
   static_cast<void>(read_checks(options.checks));  // whether they are known
-  for (const auto& [name, value] : runtime::environment_of(card, options.checks, options.seed, options.host_threads)) {
+  const emulator::DriverOptions asked{
+      .card = card, .seed = options.seed, .host_threads = options.host_threads, .spin_limit = options.spin_limit};
+  for (const auto& [name, value] : runtime::environment_of(asked, options.checks)) {
     setenv(name.c_str(), value.c_str(), 1);
   }
   setenv(runtime::kJournalVariable, journal.path().c_str(), 1);
@@ -105,7 +108,13 @@ std::filesystem::path file_of(const std::string& program) {
 void refuse_static_runtime(const std::string& program) {
   std::ifstream stream(file_of(program), std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(stream), {}};
-  if (bytes.find("libcudart_static_") == std::string::npos) return;
+  // Its symbols end in digits; a program that only speaks of them, as this one does, is none.
+  constexpr std::string_view kPrefix = "libcudart_static_";
+  std::size_t at = bytes.find(kPrefix);
+  while (at != std::string::npos && std::isxdigit(static_cast<unsigned char>(bytes[at + kPrefix.size()])) == 0) {
+    at = bytes.find(kPrefix, at + 1);
+  }
+  if (at == std::string::npos) return;
   throw Error(fmt::format(
       "{} has the CUDA runtime linked into it, which is nvcc's default; the emulated one can take its place "
       "when the program is built with nvcc -cudart shared (CMake: CUDA_RUNTIME_LIBRARY Shared)",

@@ -134,8 +134,11 @@ class Run {
  public:
   Run(const EmulateOptions& options, const Device& card, const Code& code, const std::vector<Argument>& arguments,
       std::uint64_t seed)
-      : machine_(
-            {.card = card, .seed = seed, .host_threads = options.host_threads, .checks = read_checks(options.checks)}),
+      : machine_({.card = card,
+                  .seed = seed,
+                  .host_threads = options.host_threads,
+                  .spin_limit = options.spin_limit,
+                  .checks = read_checks(options.checks)}),
         kernel_(choose_kernel(options, machine_.load(code.ptx, code.registers))),
         placed_(arguments, kernel_, machine_),
         launch_{.grid = parse_extent(options.grid, "--grid"),

@@ -1,10 +1,14 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace moesaic::emulator {
+
+/// A block that changes nothing (stores, atomics, barriers) for so many warp instructions is livelocked: by default.
+inline constexpr std::uint64_t kSpinLimit = std::uint64_t{1} << 28;
 
 /// What an emulated card looks out for while a kernel runs, beyond what is always an error (addresses out of bounds,
 /// misalignment, deadlock, wrong transaction counts).

@@ -16,10 +16,11 @@ namespace moesaic::emulator {
 
 /// The card that the driver shows as device 0.
 struct DriverOptions {
-  Device card;             ///< fewer `sms` make persistent kernels quick
-  std::uint64_t seed = 1;  ///< of the order in which warps run and copies complete
-  int host_threads = 0;    ///< 0: all of the host's
-  Checks checks{};         ///< what is looked out for; see take_findings
+  Device card;                            ///< fewer `sms` make persistent kernels quick
+  std::uint64_t seed = 1;                 ///< of the order in which warps run and copies complete
+  int host_threads = 0;                   ///< 0: all of the host's
+  std::uint64_t spin_limit = kSpinLimit;  ///< warp instructions without effect that are a livelock
+  Checks checks{};                        ///< what is looked out for; see take_findings
   /// When set, gets each finding as soon as the kernels that were waited for have run; take_findings has none then.
   std::function<void(const Finding& finding)> found{};
   /// When set, gets the report on each kernel that failed.

@@ -208,6 +208,7 @@ CUresult retain_context(CUcontext* context, CUdevice device) {
       all.machine = std::make_unique<Machine>(Options{.card = all.options.card,
                                                       .seed = all.options.seed,
                                                       .host_threads = all.options.host_threads,
+                                                      .spin_limit = all.options.spin_limit,
                                                       .checks = all.options.checks});
       all.contexts.add(0);
     }

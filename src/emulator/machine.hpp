@@ -35,7 +35,7 @@ struct Options {
   std::uint64_t seed = 1;  ///< of the warps' interleaving and of the lateness of asynchronous copies
   int host_threads = 0;    ///< 0: all of the host's
   /// A block that changes nothing (stores, atomics, barriers) for so many warp instructions is livelocked.
-  std::uint64_t spin_limit = std::uint64_t{1} << 28;
+  std::uint64_t spin_limit = kSpinLimit;
   /// Takes what kernels print by printf; empty: standard output.
   std::function<void(std::string_view text)> print{};
   Checks checks{};  ///< what is looked out for; see Machine::findings

@@ -108,15 +108,19 @@ emulator::DriverOptions options_from_environment() {
       read(kSeedVariable, "1", [](const std::string& text) { return parse_number<std::uint64_t>(text, "the seed"); });
   options.host_threads =
       read(kHostThreadsVariable, "0", [](const std::string& text) { return parse_number<int>(text, "the threads"); });
+  options.spin_limit =
+      read(kSpinLimitVariable, std::to_string(emulator::kSpinLimit).c_str(),
+           [](const std::string& text) { return parse_number<std::uint64_t>(text, "the instructions"); });
   return options;
 }
 
-std::vector<std::pair<std::string, std::string>> environment_of(const Device& card, const std::string& checks,
-                                                                std::uint64_t seed, int host_threads) {
-  return {{kGpuVariable, describe_card(card)},
+std::vector<std::pair<std::string, std::string>> environment_of(const emulator::DriverOptions& options,
+                                                                const std::string& checks) {
+  return {{kGpuVariable, describe_card(options.card)},
           {kCheckVariable, checks},
-          {kSeedVariable, std::to_string(seed)},
-          {kHostThreadsVariable, std::to_string(host_threads)}};
+          {kSeedVariable, std::to_string(options.seed)},
+          {kHostThreadsVariable, std::to_string(options.host_threads)},
+          {kSpinLimitVariable, std::to_string(options.spin_limit)}};
 }
 
 }  // namespace moesaic::runtime

@@ -18,6 +18,8 @@ inline constexpr const char* kCheckVariable = "MOESAIC_CHECK";
 inline constexpr const char* kSeedVariable = "MOESAIC_SEED";
 /// MOESAIC_HOST_THREADS: threads that emulate; 0: all of the machine.
 inline constexpr const char* kHostThreadsVariable = "MOESAIC_HOST_THREADS";
+/// MOESAIC_SPIN_LIMIT: warp instructions of a block that change nothing, after which it is livelocked.
+inline constexpr const char* kSpinLimitVariable = "MOESAIC_SPIN_LIMIT";
 /// MOESAIC_JOURNAL: the file to which the libraries write what they see (runtime/journal.hpp); without it they say it
 /// on stderr when the program ends.
 inline constexpr const char* kJournalVariable = "MOESAIC_JOURNAL";
@@ -32,8 +34,9 @@ std::string describe_card(const Device& card);
 /// variable.
 emulator::DriverOptions options_from_environment();
 
-/// The variables that ask for it, but for the journal.
-std::vector<std::pair<std::string, std::string>> environment_of(const Device& card, const std::string& checks,
-                                                                std::uint64_t seed, int host_threads);
+/// The variables that ask for it, but for the journal. `checks`: as parse_checks() reads them; those in `options` are
+/// not looked at.
+std::vector<std::pair<std::string, std::string>> environment_of(const emulator::DriverOptions& options,
+                                                                const std::string& checks);
 
 }  // namespace moesaic::runtime

@@ -103,8 +103,8 @@ int GroupedCase::all_rows() const {
 }
 
 GroupedCase grouped_case(std::vector<int> rows, int n, int k, bool per_token, bool per_channel, bool biased,
-                         std::uint64_t seed) {
-  GroupedCase made{std::move(rows), n, k, per_token, per_channel, biased, {}, {}, {}, {}, {}};
+                         std::uint64_t seed, TokenFormat a_format) {
+  GroupedCase made{std::move(rows), n, k, per_token, per_channel, biased, a_format, {}, {}, {}, {}, {}};
   Random random(seed);
   const auto codes = [&](std::size_t count) {
     std::vector<std::uint8_t> filled(count);
@@ -118,6 +118,9 @@ GroupedCase grouped_case(std::vector<int> rows, int n, int k, bool per_token, bo
   };
   const std::size_t experts = made.rows.size();
   made.a = codes(static_cast<std::size_t>(made.all_rows()) * k);
+  if (a_format == TokenFormat::e5m2) {
+    for (std::uint8_t& code : made.a) code &= 0xbfU;  // finite in e5m2 too
+  }
   made.b = codes(experts * n * k);
   made.a_scales = scales(per_token ? made.all_rows() : 1);
   made.b_scales = scales(per_channel ? experts * n : experts);
@@ -128,16 +131,26 @@ GroupedCase grouped_case(std::vector<int> rows, int n, int k, bool per_token, bo
   return made;
 }
 
+std::vector<GroupedCase> tile_cases(bool biased, TokenFormat a_format) {
+  std::vector<GroupedCase> cases;
+  for (const bool vectors : {true, false}) {
+    cases.push_back(grouped_case({0, 1, 7, 128, 129}, 144, 272, vectors, vectors, biased, 7, a_format));
+  }
+  return cases;
+}
+
 std::string judge(const GroupedCase& grouped, const void* out, OutFormat format) {
   const Rounding rounding = rounding_of(format);
-  const auto decoded = [](const std::vector<std::uint8_t>& codes) {
+  const auto decoded = [](const std::vector<std::uint8_t>& codes, TokenFormat as) {
     std::vector<double> values;
     values.reserve(codes.size());
-    for (const std::uint8_t code : codes) values.push_back(decode_e4m3(code));
+    for (const std::uint8_t code : codes) {
+      values.push_back(as == TokenFormat::e4m3 ? decode_e4m3(code) : decode_e5m2(code));
+    }
     return values;
   };
-  const std::vector<double> a = decoded(grouped.a);
-  const std::vector<double> b = decoded(grouped.b);
+  const std::vector<double> a = decoded(grouped.a, grouped.a_format);
+  const std::vector<double> b = decoded(grouped.b, TokenFormat::e4m3);
   std::string worst;
   double worst_ratio = 1;
   for_each_expert(grouped, [&](int expert, int row0, int rows) {
@@ -185,8 +198,9 @@ std::string judge_bits(const GroupedCase& grouped, const void* out, OutFormat fo
                   grouped.b[(static_cast<std::size_t>(expert) * grouped.n + c0 + c) * grouped.k + k];
             }
           }
-          reference::mma_narrow_sm120(reference::Narrow::kE4m3, reference::Narrow::kE4m3, kStep, x.data(), w.data(),
-                                      sums.data(), sums.data());
+          using reference::Narrow;
+          reference::mma_narrow_sm120(grouped.a_format == TokenFormat::e4m3 ? Narrow::kE4m3 : Narrow::kE5m2,
+                                      Narrow::kE4m3, kStep, x.data(), w.data(), sums.data(), sums.data());
         }
         for (int r = 0; r < kBlockRows && r0 + r < rows; ++r) {
           for (int c = 0; c < kBlockColumns && c0 + c < grouped.n; ++c) {

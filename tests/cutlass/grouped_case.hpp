@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "spec/gemm.hpp"
+
 /// Operands of a grouped GEMM and the judgement of its result. C++17, so that nvcc's programs can include it.
 namespace moesaic::test {
-
-enum class OutFormat { bf16, f16, f32 };
 
 struct GroupedCase {
   std::vector<int> rows;  ///< of each expert
@@ -16,7 +16,8 @@ struct GroupedCase {
   bool per_token;    ///< a scale for each row, else one for all
   bool per_channel;  ///< a scale for each channel of each expert, else one for each expert
   bool biased;
-  std::vector<std::uint8_t> a;  ///< [all rows, k] e4m3
+  TokenFormat a_format;
+  std::vector<std::uint8_t> a;  ///< [all rows, k] in a_format
   std::vector<std::uint8_t> b;  ///< [experts, n, k] e4m3
   std::vector<float> a_scales;
   std::vector<float> b_scales;
@@ -28,7 +29,10 @@ struct GroupedCase {
 
 /// The same operands on every machine for a seed.
 GroupedCase grouped_case(std::vector<int> rows, int n, int k, bool per_token, bool per_channel, bool biased,
-                         std::uint64_t seed);
+                         std::uint64_t seed, TokenFormat a_format = TokenFormat::e4m3);
+
+/// What tile.cu computes for every tile: token and channel scales, then tensor and expert scales.
+std::vector<GroupedCase> tile_cases(bool biased, TokenFormat a_format);
 
 /// Compares out, [all rows, n] in `format`, with double precision, each value within the bound of its own operands
 /// (reference/bounds.hpp). Empty when all are, else one line about the worst.

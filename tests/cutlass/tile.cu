@@ -1,10 +1,12 @@
 // One tile of the collectives against the reference, as a program: MOESAIC_M, _N, _K: the tile; MOESAIC_SCHEDULE: the
-// builder's tag; MOESAIC_TOKENS: the axis of tokens, m or n; MOESAIC_D: the type of D; MOESAIC_BIAS: void or the type
-// of a bias. Groups of 0, 1, 7, 128 and 129 rows, a K that ends inside a tile, channels that end inside a tile, both
-// kinds of scales. A line for each case; exit code 1 when one is wrong.
+// builder's tag; MOESAIC_TOKENS: the axis of tokens, m or n; MOESAIC_X: the type of the tokens; MOESAIC_D: the type of
+// D; MOESAIC_BIAS: void or the type of a bias. Groups of 0, 1, 7, 128 and 129 rows, a K that ends inside a tile,
+// channels that end inside a tile, both kinds of scales. A line for each case; exit code 1 when one is wrong. Writes
+// what it computed to the file in its argument, for own_kernel.cpp.
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,8 @@
 namespace {
 
 using namespace moesaic::test;
+using moesaic::OutFormat;
+using moesaic::TokenFormat;
 using moesaic::sm120::Axis;
 using moesaic::sm120::Cooperative;
 using moesaic::sm120::Multiply;
@@ -30,9 +34,13 @@ template <int kStages>
 using CutlassPingpong = cutlass::gemm::KernelPtrArrayTmaWarpSpecializedPingpongSm120<kStages>;
 
 using Tile = cute::Shape<cute::Int<MOESAIC_M>, cute::Int<MOESAIC_N>, cute::Int<MOESAIC_K>>;
-using Grouped = moesaic::sm120::GroupedGemm<MOESAIC_D, Axis::MOESAIC_TOKENS, Tile, MOESAIC_SCHEDULE, MOESAIC_BIAS>;
+using Grouped =
+    moesaic::sm120::GroupedGemm<MOESAIC_D, Axis::MOESAIC_TOKENS, Tile, MOESAIC_SCHEDULE, MOESAIC_BIAS, MOESAIC_X>;
 constexpr bool kBiased = !cute::is_void_v<MOESAIC_BIAS>;  // a float
+constexpr TokenFormat kTokenFormat =
+    cute::is_same_v<MOESAIC_X, cutlass::float_e5m2_t> ? TokenFormat::e5m2 : TokenFormat::e4m3;
 using Mainloop = typename Grouped::CollectiveMainloop;
+static_assert(moesaic::sm120::is_ours<Mainloop>);
 
 // The stage count is that of the kernel's real struct: one stage more would not fit.
 constexpr int kStageBytes = MOESAIC_K * (MOESAIC_M + MOESAIC_N);
@@ -42,13 +50,13 @@ constexpr OutFormat kFormat = sizeof(MOESAIC_D) == 4                            
                               : cute::is_same_v<MOESAIC_D, cutlass::bfloat16_t> ? OutFormat::bf16
                                                                                 : OutFormat::f16;
 // The form for compute capability 9.0 sums in another order.
-constexpr bool kChain =
-    !cute::is_same_v<typename Mainloop::TiledMma::MMA_Op,
-                     moesaic::sm120::Fp8Mma<Multiply::widened, typename Grouped::Element, typename Grouped::Element>>;
+constexpr bool kChain = !cute::is_same_v<
+    typename Mainloop::TiledMma::MMA_Op,
+    moesaic::sm120::Fp8Mma<Multiply::widened, typename Mainloop::ElementA, typename Mainloop::ElementB>>;
 constexpr uint8_t kGuard = 0xa5;  // rows before and behind the output
 
-/// Computes a case on the card; the rows of guard around the output must be as they were.
-std::string run(const GroupedCase& grouped, int sm_count) {
+/// Computes a case on the card; the rows of guard around the output must be as they were. Appends the output to `all`.
+std::string run(const GroupedCase& grouped, int sm_count, std::vector<uint8_t>& all) {
   const int experts = grouped.experts();
   std::vector<int64_t> offsets;
   std::vector<int32_t> sizes;
@@ -98,6 +106,7 @@ std::string run(const GroupedCase& grouped, int sm_count) {
   for (std::size_t i = 0; i < guard_bytes; ++i) {
     if (written[i] != kGuard || written[guard_bytes + out_bytes + i] != kGuard) return "wrote outside the output";
   }
+  all.insert(all.end(), written.begin() + guard_bytes, written.end() - guard_bytes);
   std::string problem = judge(grouped, written.data() + guard_bytes, kFormat);
   if (problem.empty() && kChain) problem = judge_bits(grouped, written.data() + guard_bytes, kFormat);
   return problem;
@@ -105,19 +114,27 @@ std::string run(const GroupedCase& grouped, int sm_count) {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
   cudaDeviceProp card{};
   check(cudaGetDeviceProperties(&card, 0), "cudaGetDeviceProperties");
   std::printf("tile %dx%dx%d stages %d bytes %d\n", MOESAIC_M, MOESAIC_N, MOESAIC_K, Mainloop::DispatchPolicy::Stages,
               Grouped::Kernel::SharedStorageSize);
 
   bool right = true;
-  for (const bool vectors : {true, false}) {
-    const GroupedCase grouped = grouped_case({0, 1, 7, 128, 129}, 144, 272, vectors, vectors, kBiased, 7);
-    const std::string problem = run(grouped, card.multiProcessorCount);
-    std::printf("%s: %s\n", vectors ? "token and channel scales" : "tensor and expert scales",
+  std::vector<uint8_t> all;
+  for (const GroupedCase& grouped : tile_cases(kBiased, kTokenFormat)) {
+    const std::string problem = run(grouped, card.multiProcessorCount, all);
+    std::printf("%s: %s\n", grouped.per_token ? "token and channel scales" : "tensor and expert scales",
                 problem.empty() ? "right" : problem.c_str());
     right = right && problem.empty();
+  }
+  if (argc > 1) {
+    std::ofstream file(argv[1], std::ios::binary);
+    file.write(reinterpret_cast<const char*>(all.data()), all.size());
+    if (!file.flush()) {
+      std::printf("%s: the file cannot be written\n", argv[1]);
+      right = false;
+    }
   }
   return right ? 0 : 1;
 }

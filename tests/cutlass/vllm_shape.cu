@@ -19,6 +19,7 @@ namespace {
 
 using namespace cute;
 using namespace moesaic::test;
+using moesaic::OutFormat;
 using namespace cutlass::epilogue::fusion;
 
 using ElementAB = cutlass::float_e4m3_t;

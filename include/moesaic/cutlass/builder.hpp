@@ -20,12 +20,14 @@ namespace moesaic::sm120 {
 /// The math warps share each tile.
 template <int kSchedulerStages, Multiply kMultiply = Multiply::unit_scale>
 struct Cooperative {
+  static constexpr bool kCooperative = true;
   using Kernel = cutlass::gemm::KernelPtrArrayTmaWarpSpecializedCooperativeSm120<kSchedulerStages>;
 };
 
 /// Two warp groups take turns: one multiplies a tile while the other stores its last one.
 template <int kSchedulerStages, Multiply kMultiply = Multiply::unit_scale>
 struct Pingpong {
+  static constexpr bool kCooperative = false;
   using Kernel = cutlass::gemm::KernelPtrArrayTmaWarpSpecializedPingpongSm120<kSchedulerStages>;
 };
 
@@ -70,10 +72,11 @@ constexpr int most_stages() {
   }
 }
 
-/// The main loop for a tile and its number of stages.
-template <bool kCooperative, Multiply kMultiply, class Schedule, class ElementA, class LayoutA, class ElementB,
-          class LayoutB, class TileShape, class ClusterShape, class StageCount>
+/// The main loop for a tile and its number of stages. Schedule: Cooperative<..> or Pingpong<..>.
+template <class Schedule, Multiply kMultiply, class ElementA, class LayoutA, class ElementB, class LayoutB,
+          class TileShape, class ClusterShape, class StageCount>
 struct Build {
+  static constexpr bool kCooperative = Schedule::kCooperative;
   static constexpr int kM = cute::size<0>(TileShape{});
   static constexpr int kN = cute::size<1>(TileShape{});
   static constexpr int kK = cute::size<2>(TileShape{});
@@ -105,9 +108,9 @@ struct Build {
 
   template <int kStages>
   using MainloopOf = cutlass::gemm::collective::CollectiveMma<
-      ArrayMainloop<kStages, Schedule>, TileShape, ElementA, cutlass::gemm::TagToStrideA_t<LayoutA>, ElementB,
-      cutlass::gemm::TagToStrideB_t<LayoutB>, TiledMma, cute::SM90_TMA_LOAD, SmemAtom, CopyAtomA, cute::identity,
-      cute::SM90_TMA_LOAD, SmemAtom, CopyAtomB, cute::identity>;
+      ArrayMainloop<kStages, typename Schedule::Kernel>, TileShape, ElementA, cutlass::gemm::TagToStrideA_t<LayoutA>,
+      ElementB, cutlass::gemm::TagToStrideB_t<LayoutB>, TiledMma, cute::SM90_TMA_LOAD, SmemAtom, CopyAtomA,
+      cute::identity, cute::SM90_TMA_LOAD, SmemAtom, CopyAtomB, cute::identity>;
 
   template <int kCount>
   static constexpr int stages(cutlass::gemm::collective::StageCount<kCount>) {
@@ -136,6 +139,13 @@ struct Build {
 
 }  // namespace detail
 
+/// Whether a collective is this one, and not one that a later CUTLASS may bring for the same tag.
+template <class Collective>
+inline constexpr bool is_ours = false;
+template <int kStages, class Schedule, class... Rest>
+inline constexpr bool is_ours<cutlass::gemm::collective::CollectiveMma<ArrayMainloop<kStages, Schedule>, Rest...>> =
+    true;
+
 /// Whether a finished kernel fits a card of compute capability 12.x.
 template <class Kernel>
 inline constexpr bool fits = Kernel::SharedStorageSize <= detail::kSmemBytes;
@@ -144,26 +154,17 @@ inline constexpr bool fits = Kernel::SharedStorageSize <= detail::kSmemBytes;
 
 namespace cutlass::gemm::collective {
 
+// Both tags above: no other template has these parameters.
 template <class ElementA, class LayoutA, int kAlignmentA, class ElementB, class LayoutB, int kAlignmentB,
-          class TileShape, class ClusterShape, class StageCount, int kSchedulerStages,
+          class TileShape, class ClusterShape, class StageCount,
+          template <int, moesaic::sm120::Multiply> class Schedule, int kSchedulerStages,
           moesaic::sm120::Multiply kMultiply>
 struct CollectiveBuilder<arch::Sm120, arch::OpClassTensorOp, ElementA, LayoutA, kAlignmentA, ElementB, LayoutB,
                          kAlignmentB, float, TileShape, ClusterShape, StageCount,
-                         moesaic::sm120::Cooperative<kSchedulerStages, kMultiply>> {
-  using CollectiveOp = typename moesaic::sm120::detail::Build<
-      true, kMultiply, typename moesaic::sm120::Cooperative<kSchedulerStages, kMultiply>::Kernel, ElementA, LayoutA,
-      ElementB, LayoutB, TileShape, ClusterShape, StageCount>::Mainloop;
-};
-
-template <class ElementA, class LayoutA, int kAlignmentA, class ElementB, class LayoutB, int kAlignmentB,
-          class TileShape, class ClusterShape, class StageCount, int kSchedulerStages,
-          moesaic::sm120::Multiply kMultiply>
-struct CollectiveBuilder<arch::Sm120, arch::OpClassTensorOp, ElementA, LayoutA, kAlignmentA, ElementB, LayoutB,
-                         kAlignmentB, float, TileShape, ClusterShape, StageCount,
-                         moesaic::sm120::Pingpong<kSchedulerStages, kMultiply>> {
-  using CollectiveOp = typename moesaic::sm120::detail::Build<
-      false, kMultiply, typename moesaic::sm120::Pingpong<kSchedulerStages, kMultiply>::Kernel, ElementA, LayoutA,
-      ElementB, LayoutB, TileShape, ClusterShape, StageCount>::Mainloop;
+                         Schedule<kSchedulerStages, kMultiply>> {
+  using CollectiveOp =
+      typename moesaic::sm120::detail::Build<Schedule<kSchedulerStages, kMultiply>, kMultiply, ElementA, LayoutA,
+                                             ElementB, LayoutB, TileShape, ClusterShape, StageCount>::Mainloop;
 };
 
 // CUTLASS's own tags. Its builder claims them too; these specializations are chosen because they repeat its condition

@@ -27,15 +27,20 @@ struct Tree<kTokens, ElementD, void> {
 /// A CUTLASS kernel that computes grouped_mm. kTokens: the axis of CUTLASS's D along which tokens run. Axis::m is the
 /// usual way; Axis::n makes the weights CUTLASS's A and D column-major, so that a tile of 16 tokens is 16 columns, not
 /// 64 rows. Memory looks the same either way. ElementD: bfloat16_t, half_t or float. Schedule: Cooperative<..>,
-/// Pingpong<..> or CUTLASS's tags. ElementBias: void, or the type of a bias for each channel.
-template <class ElementD_, Axis kTokens_, class TileShape, class Schedule, class ElementBias_ = void>
+/// Pingpong<..> or CUTLASS's tags. ElementBias: void, or the type of a bias for each channel. ElementX: of the tokens,
+/// float_e4m3_t or float_e5m2_t; weights are float_e4m3_t.
+template <class ElementD_, Axis kTokens_, class TileShape, class Schedule, class ElementBias_ = void,
+          class ElementX_ = cutlass::float_e4m3_t>
 struct GroupedGemm {
   static constexpr Axis kTokens = kTokens_;
   using ElementD = ElementD_;
   using ElementBias = ElementBias_;
-  using Element = cutlass::float_e4m3_t;
+  using ElementX = ElementX_;
+  using ElementW = cutlass::float_e4m3_t;
   using Problem = cutlass::gemm::GroupProblemShape<cute::Shape<int, int, int>>;  // M, N, K of each group
   using Cluster = cute::Shape<cute::_1, cute::_1, cute::_1>;
+  using ElementA = cute::conditional_t<kTokens == Axis::m, ElementX, ElementW>;
+  using ElementB = cute::conditional_t<kTokens == Axis::m, ElementW, ElementX>;
   using LayoutD = cute::conditional_t<kTokens == Axis::m, cutlass::layout::RowMajor, cutlass::layout::ColumnMajor>;
   using EpilogueTile = cute::Shape<cute::_64, cute::Int<(cute::size<1>(TileShape{}) < 32 ? 16 : 32)>>;
   using Tree = typename detail::Tree<kTokens, ElementD, ElementBias>::type;
@@ -47,7 +52,7 @@ struct GroupedGemm {
       LayoutD*, kAlignmentD, ElementD, LayoutD*, kAlignmentD, cutlass::epilogue::collective::EpilogueScheduleAuto,
       Tree>::CollectiveOp;
   using CollectiveMainloop = typename cutlass::gemm::collective::CollectiveBuilder<
-      cutlass::arch::Sm120, cutlass::arch::OpClassTensorOp, Element, cutlass::layout::RowMajor*, kAlignment, Element,
+      cutlass::arch::Sm120, cutlass::arch::OpClassTensorOp, ElementA, cutlass::layout::RowMajor*, kAlignment, ElementB,
       cutlass::layout::ColumnMajor*, kAlignment, float, TileShape, Cluster,
       cutlass::gemm::collective::StageCountAutoCarveout<int(sizeof(typename CollectiveEpilogue::SharedStorage))>,
       Schedule>::CollectiveOp;
@@ -61,7 +66,7 @@ struct GroupedGemm {
 ///   out[r, :] = a_scale(r) * b_scale(e) * a[r, :] b[e]^T (+ bias[e, :])     for the rows r of expert e
 struct GroupedMmArguments {
   void* out;                      ///< [rows, n] of ElementD
-  void const* a;                  ///< [rows, k] e4m3
+  void const* a;                  ///< [rows, k] of ElementX
   void const* b;                  ///< [experts, n, k] e4m3
   float const* a_scales;          ///< [rows] where per_act_token, else [1]
   float const* b_scales;          ///< [experts, n] where per_out_ch, else [experts]
@@ -99,16 +104,16 @@ template <class Grouped>
 typename Grouped::Gemm::Arguments gemm_arguments(GroupedMmArguments const& args, void* workspace, int sm_count) {
   using Gemm = typename Grouped::Gemm;
   using Kernel = typename Grouped::Kernel;
-  using Element = typename Grouped::Element;
   using StrideAB = typename Kernel::InternalStrideA;
   using StrideD = typename Kernel::InternalStrideD;
   static_assert(sizeof(StrideAB) == sizeof(int64_t) && sizeof(StrideD) == sizeof(int64_t));
   auto* pointers = static_cast<uint64_t*>(workspace);
-  auto** a = reinterpret_cast<Element const**>(pointers);
-  auto** b = reinterpret_cast<Element const**>(pointers + args.experts);
+  constexpr bool kAsM = Grouped::kTokens == Axis::m;
+  auto** a = reinterpret_cast<typename Grouped::ElementA const**>(pointers + (kAsM ? 0 : args.experts));
+  auto** b = reinterpret_cast<typename Grouped::ElementB const**>(pointers + (kAsM ? args.experts : 0));
   auto** out = reinterpret_cast<typename Grouped::ElementD**>(pointers + 2 * args.experts);
-  auto* a_strides = reinterpret_cast<StrideAB*>(const_cast<int64_t*>(args.a_strides));
-  auto* b_strides = reinterpret_cast<StrideAB*>(const_cast<int64_t*>(args.b_strides));
+  auto* a_strides = reinterpret_cast<StrideAB*>(const_cast<int64_t*>(kAsM ? args.a_strides : args.b_strides));
+  auto* b_strides = reinterpret_cast<StrideAB*>(const_cast<int64_t*>(kAsM ? args.b_strides : args.a_strides));
   auto* c_strides = reinterpret_cast<StrideD*>(const_cast<int64_t*>(args.c_strides));
 
   typename Gemm::Arguments gemm{};
@@ -117,8 +122,7 @@ typename Grouped::Gemm::Arguments gemm_arguments(GroupedMmArguments const& args,
       args.experts,
       reinterpret_cast<typename Grouped::Problem::UnderlyingProblemShape*>(const_cast<int32_t*>(args.problem_sizes)),
       nullptr};
-  constexpr bool kAsM = Grouped::kTokens == Axis::m;
-  gemm.mainloop = {kAsM ? a : b, kAsM ? a_strides : b_strides, kAsM ? b : a, kAsM ? b_strides : a_strides};
+  gemm.mainloop = {a, a_strides, b, b_strides};
   const GroupVector<float> x{args.a_scales, 0, args.per_act_token ? 1 : 0, args.expert_offsets};
   const GroupVector<float> w{args.b_scales, args.per_out_ch ? args.n : 1, args.per_out_ch ? 1 : 0};
   if constexpr (cute::is_void_v<typename Grouped::ElementBias>) {
