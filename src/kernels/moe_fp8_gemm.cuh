@@ -15,11 +15,12 @@
 /// is one chain of m16n8k32 steps in ascending k, whatever the tile: all variants give the same bits.
 ///
 /// Roles: a scheduler warp finds the tiles of this block, the first by blockIdx.x and each further one by a ticket; a
-/// producer thread fills a ring of stages with their operands by bulk copies; warps_f x warps_t mma warps share a
+/// producer warp fills a ring of stages with their operands by bulk copies; warps_f x warps_t mma warps share a
 /// tile's features and tokens and empty the ring.
 ///   found_full[i]   scheduler -> producer: smem.found[i] is valid
 ///   found_empty[i]  producer -> scheduler
-///   full[s]         producer -> mma warps: 1 arrival and all bytes of the stage; smem.tile[s] is valid
+///   full[s]         producer -> mma warps: 1 arrival and all bytes of the stage; smem.tile[s] is valid in a tile's
+///                   first stage
 ///   empty[s]        mma warps -> producer: an arrival of each warp
 /// A tile with expert < 0 ends each of them; its stage carries no bytes. Where eight mma warps hold many sums, the
 /// others are a warpgroup that gives its registers to theirs.
@@ -59,53 +60,77 @@ __device__ inline int copied_rows(int rows) {
   return rows > 4 ? (rows + kMmaN - 1) / kMmaN * kMmaN : rows == 3 ? 4 : rows;
 }
 
-/// The copies of one tile.
+/// The copies of one tile, k step after k step. All that does not change from step to step is found beforehand: the
+/// time from one stage to the next is the producer's where a tile has few tokens.
 template <Config kC>
-struct Copies {
-  const MoeFp8GemmParams& p;
-  Tile tile;
-  int x_rows;             ///< copied rows of the tokens
-  std::uint32_t w_bytes;  ///< of one span of the weights
-  std::uint64_t policy;
-
-  __device__ Copies(const MoeFp8GemmParams& params, const FoundTile& found)
-      : p(params),
-        tile(found.tile),
-        x_rows(copied_rows(found.tile.rows)),
-        w_bytes(static_cast<std::uint32_t>(
-            (params.panels != nullptr ? min(kC.tile_f, params.n - found.tile.n0) : kC.tile_f) * kRowBytes<kC>)),
-        policy(found.only_one != 0 ? ptx::policy_evict_first() : ptx::policy_evict_normal()) {}
-
-  /// Spans of the step at k0 that exist: the last step of a problem may lack its second.
-  __device__ int spans(int k0) const { return min(kSpans<kC>, ceil_div(p.k - k0, kRowBytes<kC>)); }
-
-  __device__ std::uint32_t bytes(int k0) const {
-    return static_cast<std::uint32_t>(spans(k0)) * (w_bytes + static_cast<std::uint32_t>(x_rows * kRowBytes<kC>));
+class Copies {
+ public:
+  __device__ Copies(const MoeFp8GemmParams& p, const FoundTile& found)
+      : tile_(found.tile),
+        x_rows_(copied_rows(found.tile.rows)),
+        policy_(found.only_one != 0 ? ptx::policy_evict_first() : ptx::policy_evict_normal()),
+        w_map_(&p.w),
+        x_maps_(p.x),
+        x_map_(p.x + box_of(x_rows_)) {
+    w_bytes_ = kC.tile_f * kRowBytes<kC>;
+    if (p.panels != nullptr) {
+      w_bytes_ = min(kC.tile_f, p.n - tile_.n0) * kRowBytes<kC>;
+      panel_ = p.panels + (static_cast<std::int64_t>(tile_.expert) * panel_count(p.k) * p.n + tile_.n0) * kPanelBytes;
+      panel_stride_ = static_cast<std::int64_t>(p.n) * kPanelBytes;
+    }
   }
 
-  __device__ void weights(std::uint8_t* to, int k0, std::uint64_t* full) const {
-    const int count = spans(k0);
-    for (int span = 0; span < count; ++span, k0 += kRowBytes<kC>, to += kC.tile_f * kRowBytes<kC>) {
-      if (p.panels != nullptr) {
-        const std::int64_t panel = static_cast<std::int64_t>(tile.expert) * panel_count(p.k) + k0 / kPanelBytes;
-        ptx::bulk_copy(to, p.panels + (panel * p.n + tile.n0) * kPanelBytes, w_bytes, full, policy);
+  /// Announces a stage of `spans` spans and asks for its weights: the next ones, from k0 on.
+  template <class Stage>
+  __device__ void weights(Stage& stage, std::uint64_t* full, int k0, int spans) {
+    ptx::mbarrier_arrive_expect_tx(full, static_cast<std::uint32_t>(spans * (w_bytes_ + x_rows_ * kRowBytes<kC>)));
+#pragma unroll
+    for (int span = 0; span < kSpans<kC>; ++span) {
+      if (span == spans) break;
+      std::uint8_t* to = stage.w + span * kC.tile_f * kRowBytes<kC>;
+      if (panel_ != nullptr) {
+        ptx::bulk_copy(to, panel_, static_cast<std::uint32_t>(w_bytes_), full, policy_);
+        panel_ += panel_stride_;
       } else {
-        ptx::tensor_copy_3d(to, &p.w, k0, tile.n0, tile.expert, full, policy);
+        ptx::tensor_copy_3d(to, w_map_, k0 + span * kRowBytes<kC>, tile_.n0, tile_.expert, full, policy_);
       }
     }
   }
 
-  __device__ void tokens(std::uint8_t* to, int k0, std::uint64_t* full) const {
-    const int count = spans(k0);
-    for (int span = 0; span < count; ++span, k0 += kRowBytes<kC>, to += kC.tile_t * kRowBytes<kC>) {
-      int row = 0;
-      while (row < x_rows) {  // the largest box that is left to cover
-        const int map = min(kTokenMaps - 1, 31 - __clz(x_rows - row));
-        ptx::tensor_copy_2d(to + row * kRowBytes<kC>, &p.x[map], k0, tile.row0 + row, full);
-        row += 1 << map;
+  /// Asks for the stage's tokens.
+  template <class Stage>
+  __device__ void tokens(Stage& stage, std::uint64_t* full, int k0, int spans) const {
+#pragma unroll
+    for (int span = 0; span < kSpans<kC>; ++span) {
+      if (span == spans) break;
+      std::uint8_t* to = stage.x + span * kC.tile_t * kRowBytes<kC>;
+      const int k = k0 + span * kRowBytes<kC>;
+      ptx::tensor_copy_2d(to, x_map_, k, tile_.row0, full);
+      if constexpr (kC.tile_t > 16) {  // of 1, 2, 4, 8 and 16 rows one box is all
+        for (int row = 1 << box_of(x_rows_); row < x_rows_;) {
+          const int box = box_of(x_rows_ - row);
+          ptx::tensor_copy_2d(to + row * kRowBytes<kC>, x_maps_ + box, k, tile_.row0 + row, full);
+          row += 1 << box;
+        }
       }
     }
   }
+
+ private:
+  /// The largest box that does not cover more than `rows` rows.
+  __device__ static int box_of(int rows) {
+    return min(kTokenMaps - 1, 31 - __clz(rows));
+  }
+
+  Tile tile_;
+  int x_rows_;   ///< copied rows of the tokens
+  int w_bytes_;  ///< of one span of the weights
+  std::uint64_t policy_;
+  const CUtensorMap* w_map_;
+  const CUtensorMap* x_maps_;
+  const CUtensorMap* x_map_;             ///< of the first box
+  const std::uint8_t* panel_ = nullptr;  ///< the next span's weights, where they are prepacked
+  std::int64_t panel_stride_ = 0;
 };
 
 /// Waits for the grids in front of this one, and lets the next one start as blocks of this one end: it waits likewise.
@@ -148,45 +173,70 @@ __device__ void schedule(const MoeFp8GemmParams& p, Smem<kC>& smem) {
   }
 }
 
-/// The producer, one thread: starts the copies of each k step as soon as a stage is free.
+/// The same value of every lane, known to the compiler as such.
+__device__ inline int uniform(int value) {
+  return __shfl_sync(0xffffffffU, value, 0);
+}
+
+/// The producer warp: starts the copies of each k step as soon as a stage is free. The whole warp takes every step, and
+/// one lane acts, so that the compiler sees that the operands of the copies are one value each.
 template <Config kC>
 __device__ void produce(const MoeFp8GemmParams& p, Smem<kC>& smem) {
-  if (p.panels == nullptr) ptx::prefetch_tensormap(&p.w);
-  for (int map = 0; map < kTokenMaps && (1 << map) <= kC.tile_t; ++map) ptx::prefetch_tensormap(&p.x[map]);
+  const bool leader = ptx::elect_one();
+  if (leader) {
+    if (p.panels == nullptr) ptx::prefetch_tensormap(&p.w);
+    for (int map = 0; map < kTokenMaps && (1 << map) <= kC.tile_t; ++map) ptx::prefetch_tensormap(&p.x[map]);
+  }
   const int steps = ceil_div(p.k, kC.tile_k);
   bool waited = p.dependence != Dependence::early;
   if (waited) ptx::griddepcontrol_wait();
+  const auto spans = [&](int k0) {  // that exist: the last step of a problem may lack its second
+    return kSpans<kC> == 1 ? 1 : min(kSpans<kC>, ceil_div(p.k - k0, kRowBytes<kC>));
+  };
   RingPosition<kFoundTiles> tile_at;
   RingPosition<kC.stages> at;
   for (;;) {
     wait(&smem.found_full[tile_at.stage], tile_at.phase);
-    const FoundTile found = smem.found[tile_at.stage];
-    ptx::mbarrier_arrive(&smem.found_empty[tile_at.stage]);
+    const FoundTile& slot = smem.found[tile_at.stage];
+    const FoundTile found{
+        {uniform(slot.tile.expert), uniform(slot.tile.row0), uniform(slot.tile.rows), uniform(slot.tile.n0)},
+        uniform(slot.only_one)};
+    __syncwarp();  // every lane has read it
+    if (leader) ptx::mbarrier_arrive(&smem.found_empty[tile_at.stage]);
     tile_at.advance();
     if (found.tile.expert < 0) {
       wait(&smem.empty[at.stage], at.phase ^ 1);
-      smem.tile[at.stage] = found.tile;
-      ptx::mbarrier_arrive(&smem.full[at.stage]);
+      if (leader) {
+        smem.tile[at.stage] = found.tile;
+        ptx::mbarrier_arrive(&smem.full[at.stage]);
+      }
       return;
     }
-    const Copies<kC> copies(p, found);
-    const auto begin = [&](int stage, int step) {
-      smem.tile[stage] = found.tile;
-      ptx::mbarrier_arrive_expect_tx(&smem.full[stage], copies.bytes(step * kC.tile_k));
-      copies.weights(smem.stage[stage].w, step * kC.tile_k, &smem.full[stage]);
-    };
+    Copies<kC> copies(p, found);
     int begun = 0;  // steps whose weights were asked for before the wait
     if (!waited) {
-      for (; begun < min(steps, kC.stages); ++begun) begin(begun, begun);
+      if (leader) smem.tile[0] = found.tile;
+#pragma unroll 1
+      for (; begun < min(steps, kC.stages); ++begun) {
+        const int k0 = begun * kC.tile_k;
+        if (leader) copies.weights(smem.stage[begun], &smem.full[begun], k0, spans(k0));
+      }
       ptx::griddepcontrol_wait();
       waited = true;
     }
+#pragma unroll 1
     for (int step = 0; step < steps; ++step) {
-      if (step >= begun) {
-        wait(&smem.empty[at.stage], at.phase ^ 1);  // the first round finds every stage free
-        begin(at.stage, step);
+      const int k0 = step * kC.tile_k;
+      auto& stage = smem.stage[at.stage];
+      std::uint64_t* full = &smem.full[at.stage];
+      if (step >= begun) wait(&smem.empty[at.stage], at.phase ^ 1);  // the first round finds every stage free
+      if (leader) {
+        if (step >= begun) {
+          if (step == 0) smem.tile[at.stage] = found.tile;
+          copies.weights(stage, full, k0, spans(k0));
+        }
+        copies.tokens(stage, full, k0, spans(k0));
       }
-      copies.tokens(smem.stage[at.stage].x, step * kC.tile_k, &smem.full[at.stage]);
       at.advance();
     }
   }
@@ -544,7 +594,7 @@ __device__ void moe_fp8_gemm(const MoeFp8GemmParams& p) {
   if (warp >= kC.mma_warps()) {
     if constexpr (kShareRegisters) ptx::release_registers<kOtherWarpRegisters>();
     if (warp == kC.mma_warps()) schedule<kC>(p, smem);
-    if (warp == kC.mma_warps() + 1 && threadIdx.x % kWarpThreads == 0) produce<kC>(p, smem);
+    if (warp == kC.mma_warps() + 1) produce<kC>(p, smem);
   } else {
     if constexpr (kShareRegisters) ptx::take_registers<kMmaWarpRegisters>();
     consume<kC>(p, smem);

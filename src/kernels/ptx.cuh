@@ -58,6 +58,13 @@ __device__ inline std::uint64_t policy_evict_first() {
   return policy;
 }
 
+/// elect.sync: true for one lane of the warp, which is whole.
+__device__ inline bool elect_one() {
+  std::uint32_t elected;
+  asm volatile("{\n.reg .pred p;\nelect.sync _|p, 0xffffffff;\nselp.u32 %0, 1, 0, p;\n}" : "=r"(elected));
+  return elected != 0;
+}
+
 /// createpolicy: what is read under this policy stays as long as other data does.
 __device__ inline std::uint64_t policy_evict_normal() {
   std::uint64_t policy;
