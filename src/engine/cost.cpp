@@ -198,8 +198,6 @@ Cost predict(const Config& config, const Work& work, const Rows& rows, const Dev
   cost.waves = cost.tiles / slots;
   const double bytes_of_tile = find_floor(work, rows).bytes() / cost.tiles;
   const double l2_bytes_of_tile = tiles.l2_bytes / cost.tiles;
-  const double latency_us =
-      work.problem.layout == WeightLayout::panels ? numbers.panel_latency_us : numbers.row_latency_us;
   const double ring_bytes = config.stages * config.tile_k * (config.tile_f + tiles.rows / cost.tiles);
 
   const auto wave = [&](double blocks, double times) {
@@ -208,7 +206,7 @@ Cost predict(const Config& config, const Work& work, const Rows& rows, const Dev
     const double on_busiest =
         blocks == slots ? config.blocks_per_sm : std::clamp<double>(blocks / device.sms + 0.5, 1, config.blocks_per_sm);
     const double memory = blocks * bytes_of_tile / (device.read_gb_per_s * kGiga);
-    const double in_flight = bytes_of_tile * latency_us * 1e-6 / ring_bytes;
+    const double in_flight = bytes_of_tile * numbers.latency_us * 1e-6 / ring_bytes;
     const double l2 = blocks * l2_bytes_of_tile / (busy_sms * device.l2_bytes_per_clock * clock);
     const double chain = tiles.chain / tiles.count / clock;
     const double multiply = on_busiest * tiles.clocks / tiles.count / clock;

@@ -56,13 +56,12 @@ inline Floor find_floor(const Work& work) {
 /// The model's own numbers, beside the rates of the card: fitted to what an H200 held to a 12.x card's limits took at
 /// random points (docs/measurements.md), worth what `moesaic explain --against` says of them elsewhere.
 struct CostNumbers {
-  double start_us = 4.7;                   ///< from launch to the first bytes, and from the last sum to the end
-  double panel_latency_us = 0.80;          ///< in which every byte of a full ring arrives, from panels
-  double row_latency_us = 1.13;            ///< likewise where each row of a tile lies by itself
-  double shared_clocks_per_byte = 0.0052;  ///< in shared memory, that the multiply does not hide
-  double tile_clocks = 345;                ///< between the last multiply of a tile and the first of the next
-  double stage_clocks = 167;               ///< of an mma warp for a stage, whatever it multiplies
-  double step_clocks = 3.7;                ///< more for each mma of the stage
+  double start_us = 3.7;                   ///< from launch to the first bytes, and from the last sum to the end
+  double latency_us = 0.83;                ///< in which every byte of a full ring arrives
+  double shared_clocks_per_byte = 0.0086;  ///< in shared memory, that the multiply does not hide
+  double tile_clocks = 630;                ///< between the last multiply of a tile and the first of the next
+  double stage_clocks = 207;               ///< of an mma warp for a stage, whatever it multiplies
+  double step_clocks = 5.5;                ///< more for each mma of the stage
 };
 
 /// What one variant is thought to take. The five times are of the card as a whole, each as if it were the only limit.
