@@ -44,7 +44,7 @@ TEST(BenchRouting, IsUniformAndNewForEachSeed) {
   EXPECT_NE(first, random_routing(kExperts, 4, kTokens, 4));
   for (std::size_t expert = 0; expert < kExperts; ++expert) {
     // A quarter of the tokens, within five standard deviations: sqrt(8000 * 1/4 * 3/4) = 39.
-    EXPECT_NEAR(first[expert + 1] - first[expert], kTokens / 4, 5 * 39) << expert;
+    EXPECT_NEAR(first[expert + 1] - first[expert], kTokens / 4.0, 5 * 39) << expert;
   }
 }
 

@@ -342,13 +342,14 @@ TEST_F(EmulatedDriver, CooperativeLaunchesMustFitAtOnce) {
 }
 
 TEST_F(EmulatedDriver, EncodesTensorMapsAsTheRealOneDoes) {
-  alignas(64) CUtensorMap map;
+  CUtensorMap map;
   CUdeviceptr address = upload(std::vector<std::uint32_t>(64));
   const cuuint64_t dims[] = {64};
   const cuuint64_t strides[] = {256};
   const cuuint32_t box[] = {16};
   const cuuint32_t ones[] = {1};
   const auto encode = [&](const cuuint64_t* strides_bytes) {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): an address of the card
     return DRIVER(cuTensorMapEncodeTiled)(&map, CU_TENSOR_MAP_DATA_TYPE_UINT32, 1, reinterpret_cast<void*>(address),
                                           dims, strides_bytes, box, ones, CU_TENSOR_MAP_INTERLEAVE_NONE,
                                           CU_TENSOR_MAP_SWIZZLE_NONE, CU_TENSOR_MAP_L2_PROMOTION_NONE,

@@ -23,7 +23,7 @@ inline std::string module_text(const std::string& rest) {
 /// A machine with one module, and buffers of values on it.
 class Bench {
  public:
-  explicit Bench(const std::string& rest, Options options = card_options())
+  explicit Bench(const std::string& rest, const Options& options = card_options())
       : machine(options), module(machine.load(module_text(rest))) {}
 
   template <typename T>

@@ -25,7 +25,7 @@ std::string kernel(const std::string& body) {
   return std::string(".visible .entry k(.param .u64 out) {") + kPrologue + body + "\n ret;\n}\n";
 }
 
-std::vector<u32> run(const std::string& body, u32 blocks, u32 threads, Options options = card_options()) {
+std::vector<u32> run(const std::string& body, u32 blocks, u32 threads, const Options& options = card_options()) {
   Bench bench(kernel(body), options);
   const u64 out = bench.upload(std::vector<u32>(std::size_t{blocks} * threads, 0));
   bench.launch("k", {blocks}, {threads}, {out});

@@ -91,7 +91,8 @@ TEST(ListVerb, HasEveryVariantWithWhatItNeeds) {
     EXPECT_EQ(variants[i].at("registers_at_launch"), registers_at_launch(table[i]));
     ASSERT_EQ(variants[i].at("cards").size(), kDevices.size());
     for (const Json& card : variants[i].at("cards")) {
-      EXPECT_EQ(card.at("why_not") == "", card.at("blocks_per_sm") == table[i].blocks_per_sm) << card;
+      EXPECT_EQ(card.at("why_not").get<std::string>().empty(), card.at("blocks_per_sm") == table[i].blocks_per_sm)
+          << card;
     }
     EXPECT_TRUE(mentions(text, {variant_name(table[i])}));
   }
@@ -118,7 +119,7 @@ TEST(ExplainVerb, HasChoiceFloorAndEveryCandidateOnEveryCard) {
       EXPECT_GT(last, 0);
       bool rejected = false;
       for (const Json& candidate : candidates) {
-        if (candidate.at("rejected") == "") {
+        if (candidate.at("rejected").get<std::string>().empty()) {
           EXPECT_FALSE(rejected) << "those that can run come first";
           EXPECT_GE(candidate.at("predicted_us").get<double>(), last);
           last = candidate.at("predicted_us");

@@ -46,6 +46,7 @@ std::vector<float> plain_result(const GroupedCase& grouped, int skip_row = -1, i
 std::string judge_as(const GroupedCase& grouped, const std::vector<float>& out, OutFormat format) {
   if (format == OutFormat::f32) return judge(grouped, out.data(), format);
   std::vector<std::uint16_t> codes;
+  codes.reserve(out.size());
   for (const float value : out) codes.push_back(format == OutFormat::bf16 ? encode_bf16(value) : encode_f16(value));
   return judge(grouped, codes.data(), format);
 }

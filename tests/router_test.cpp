@@ -81,6 +81,7 @@ struct Outcome {
   bool operator==(const Outcome& other) const {
     const auto bits = [](const std::vector<float>& values) {
       std::vector<std::uint32_t> out;
+      out.reserve(values.size());
       for (const float value : values) out.push_back(std::bit_cast<std::uint32_t>(value));
       return out;
     };
@@ -107,7 +108,7 @@ class RouterCard {
 
   /// Every shape of the kernel is right, and all agree bit for bit.
   Outcome check(const Layer& layer, const Tokens& tokens) {
-    const Outcome outcome = run(layer, tokens, 0);
+    Outcome outcome = run(layer, tokens, 0);
     for (const auto& logits : {outcome.logits, std::vector<float>{}}) {
       for (const reference::Stage& stage : reference::judge_routing(layer, tokens, outcome.routing, logits)) {
         EXPECT_TRUE(stage.passed()) << (logits.empty() ? "without logits: " : "") << stage.text();

@@ -257,8 +257,8 @@ TEST(TensorCore, Fp8OnBlackwellEqualsIntegerArithmetic) {
 TEST(TensorCore, BlockScaledEqualsIntegerArithmetic) {
   for_each_fp8_case(60, [](Fp8Case& one, std::mt19937_64& random) {
     const bool wide = random() % 2 == 0;
-    std::array<std::uint8_t, 16> a_scales;
-    std::array<std::uint8_t, 8> b_scales;
+    std::array<std::uint8_t, 16> a_scales{};
+    std::array<std::uint8_t, 8> b_scales{};
     for (auto& s : a_scales) s = static_cast<std::uint8_t>(wide ? random() : 120 + random() % 16);
     for (auto& s : b_scales) s = static_cast<std::uint8_t>(wide ? random() : 120 + random() % 16);
     mma_mxf8(one.a_type, one.b_type, one.a.data(), one.b.data(), a_scales.data(), b_scales.data(), one.c.data(),
@@ -275,7 +275,7 @@ TEST(TensorCore, BlockScaledEqualsIntegerArithmetic) {
 
 TEST(TensorCore, UnitScalesChangeNothing) {
   for_each_fp8_case(20, [](Fp8Case& one, std::mt19937_64&) {
-    std::array<std::uint8_t, 16> scales;
+    std::array<std::uint8_t, 16> scales{};
     scales.fill(127);
     std::vector<float> scaled(one.d.size());
     mma_narrow_sm120(one.a_type, one.b_type, 32, one.a.data(), one.b.data(), one.c.data(), one.d.data());

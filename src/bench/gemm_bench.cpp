@@ -104,7 +104,8 @@ GemmBench::Operands GemmBench::make_operands(const Workload& workload, Point& po
   for (int set = 0; set < point.sets; ++set) {
     operands.w.push_back(gpu_.allocate(weight_bytes(workload)));
     probes_.fill(operands.w.back(), static_cast<std::uint64_t>(set) << 40);
-    const auto scales = random_scales(static_cast<std::size_t>(workload.experts * workload.n), seed + 1);
+    const auto scales =
+        random_scales(static_cast<std::size_t>(workload.experts) * static_cast<std::size_t>(workload.n), seed + 1);
     operands.w_scales.push_back(gpu_.upload<float>(scales));
   }
   for (int launch = 0; launch < point.launches; ++launch) {

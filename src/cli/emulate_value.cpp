@@ -64,6 +64,7 @@ const ValueType& find_value_type(std::string_view name, const std::string& where
   const auto found = std::ranges::find(kTypes, name, &ValueType::name);
   if (found != kTypes.end()) return *found;
   std::vector<std::string> known;
+  known.reserve(kTypes.size());
   for (const ValueType& type : kTypes) known.emplace_back(type.name);
   throw Error(
       fmt::format("{}: no type {}; known are {}{}", where, name, fmt::join(known, ", "), did_you_mean(name, known)));

@@ -39,6 +39,7 @@ constexpr std::array<std::string_view, 4> kRates{"read_gb_per_s", "l2_bytes_per_
 
 std::vector<std::string> known_cards() {
   std::vector<std::string> names;
+  names.reserve(kDevices.size());
   for (const Device& card : kDevices) names.emplace_back(card.name);
   return names;
 }

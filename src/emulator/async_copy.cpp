@@ -59,7 +59,8 @@ std::byte* AsyncCopies::global(const Copy& copy, std::uint64_t address, std::uin
 
 std::uint64_t& AsyncCopies::groups(int warp, int lane, Completion completion) {
   groups_.resize(block_.thread_count() + kWarpLanes);
-  return groups_[static_cast<std::size_t>(warp * kWarpLanes + lane)][completion == Completion::group ? 1 : 0];
+  return groups_[static_cast<std::size_t>(warp) * kWarpLanes + static_cast<std::size_t>(lane)]
+                [completion == Completion::group ? 1 : 0];
 }
 
 void AsyncCopies::issue(Copy copy) {
@@ -91,7 +92,7 @@ bool AsyncCopies::groups_done(int warp, Lanes lanes, Completion completion, std:
                               bool only_read) const {
   return std::none_of(copies_.begin(), copies_.end(), [&](const Copy& copy) {
     if (copy.warp != warp || (lanes >> copy.lane & 1U) == 0 || copy.completion != completion) return false;
-    const auto thread = static_cast<std::size_t>(warp * kWarpLanes + copy.lane);
+    const auto thread = static_cast<std::size_t>(warp) * kWarpLanes + static_cast<std::size_t>(copy.lane);
     const std::uint64_t closed = groups_[thread][completion == Completion::group ? 1 : 0];
     return copy.group + pending < closed && !(only_read && copy.has_read);
   });

@@ -102,7 +102,8 @@ void Definedness::multiply(Warp& warp, const Instruction& instruction, const War
   for (int lane = 0; lane < kWarpLanes; ++lane) {
     const int group = lane / 4;
     for (int r = 0; r < a_registers; ++r) {
-      if (undefined_bits(shadow, a[r], lane) != 0) rows[static_cast<std::size_t>(group + 8 * (r % halves))] = true;
+      if (undefined_bits(shadow, a[r], lane) != 0)
+        rows[static_cast<std::size_t>(group) + 8 * static_cast<std::size_t>(r % halves)] = true;
     }
     for (int r = 0; r < b_registers; ++r) {
       if (undefined_bits(shadow, b[r], lane) != 0) columns[static_cast<std::size_t>(group)] = true;
@@ -116,7 +117,7 @@ void Definedness::multiply(Warp& warp, const Instruction& instruction, const War
     const int thread_a = static_cast<int>(warp.in(scales[2])[lane] & 1U);
     const int thread_b = static_cast<int>(warp.in(scales[5])[lane] & 3U);
     if (lane % 4 / 2 == thread_a && selected(scales[0], scales[1])) {
-      rows[static_cast<std::size_t>(group + 8 * (lane % 2))] = true;
+      rows[static_cast<std::size_t>(group) + 8 * static_cast<std::size_t>(lane % 2)] = true;
     }
     if (lane % 4 == thread_b && selected(scales[3], scales[4])) columns[static_cast<std::size_t>(group)] = true;
   }

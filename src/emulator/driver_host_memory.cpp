@@ -116,6 +116,7 @@ CUresult address_range(CUdeviceptr* base, std::size_t* bytes, CUdeviceptr addres
 
 template <typename T>
 CUresult give(void* to, T value) {
+  // NOLINTNEXTLINE(bugprone-sizeof-expression): T may be a pointer, and then the pointer is what is given
   std::memcpy(to, &value, sizeof value);
   return CUDA_SUCCESS;
 }

@@ -81,6 +81,7 @@ CUresult function_module(CUmodule* module, CUfunction handle) {
   return with_context([&](State& all) {
     const Function* function = all.functions.find(handle);
     if (function == nullptr) return CUDA_ERROR_INVALID_HANDLE;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): a handle, which is a number
     *module = reinterpret_cast<CUmodule>(function->module);
     return CUDA_SUCCESS;
   });

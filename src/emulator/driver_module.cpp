@@ -211,6 +211,7 @@ CUresult get_attribute(int* value, CUfunction_attribute attribute, CUfunction ha
         return CUDA_SUCCESS;
       case CU_FUNC_ATTRIBUTE_BINARY_VERSION:
       case CU_FUNC_ATTRIBUTE_PTX_VERSION: {
+        // NOLINTNEXTLINE(performance-no-int-to-ptr): a handle, which is a number
         const LoadedModule* module = all.modules.find(reinterpret_cast<CUmodule>(function->module));
         *value = attribute == CU_FUNC_ATTRIBUTE_PTX_VERSION ? module->ptx_version : module->code_version;
         return CUDA_SUCCESS;

@@ -81,7 +81,7 @@ using Operation = std::variant<Nothing, KernelLaunch, Copy, Fill, HostCall, Even
 
 /// Lets an operation come next in a stream. `known`: the host waits until it is done, and then knows that what came
 /// before has ended. Not for HostCall and ChildGraph, which are added to graphs only.
-CUresult submit(State& all, CUstream stream, const Operation& operation, bool known = false);
+CUresult submit(State& all, CUstream handle, const Operation& operation, bool known = false);
 
 /// Performs copies and fills. What was launched must have run.
 CUresult perform(GlobalMemory& memory, const Copy& copy);
@@ -102,6 +102,6 @@ bool gather_arguments(const Kernel& kernel, void** arguments, void** extra, std:
 
 /// Whether a call that waits for the stream, or asks about it, is legal: not while the stream is captured, which that
 /// call then spoils; nor for the legacy stream while a stream that it waits for is captured.
-CUresult check_not_captured(State& all, CUstream stream);
+CUresult check_not_captured(State& all, CUstream handle);
 
 }  // namespace moesaic::emulator::driver

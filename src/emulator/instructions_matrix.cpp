@@ -99,6 +99,7 @@ Flow store_matrix(Warp& warp, const Instruction& instruction, Lanes active) {
 Flow move_matrix(Warp& warp, const Instruction& instruction, Lanes active) {
   if (!whole_warp(warp, instruction, active)) return Flow::wait;
   const Slot* op = instruction.operands;
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below
   std::array<std::array<std::uint16_t, 8>, 8> matrix;
   const std::uint64_t* in = warp.in(op[1]);
   for (std::size_t lane = 0; lane < kWarpLanes; ++lane) {

@@ -110,6 +110,7 @@ Scales gather_scales(Warp& warp, const Instruction& instruction, const MmaForm& 
 /// The first of each four.
 template <std::size_t kCount>
 std::array<std::uint8_t, kCount / 4> first_scales(const std::array<std::uint8_t, kCount>& scales) {
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): written below
   std::array<std::uint8_t, kCount / 4> first;
   for (std::size_t i = 0; i < first.size(); ++i) first[i] = scales[4 * i];
   return first;
@@ -117,8 +118,9 @@ std::array<std::uint8_t, kCount / 4> first_scales(const std::array<std::uint8_t,
 
 /// Codes of 8 bits as they are; of 4 bits each in a byte of its own.
 std::array<std::uint8_t, 16 * 64> integer_codes(const MmaForm& form, const RowBytes& packed, int rows) {
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): what is read is written below
   std::array<std::uint8_t, 16 * 64> codes;
-  for (std::size_t i = 0; i < static_cast<std::size_t>(rows * form.k); ++i) {
+  for (std::size_t i = 0; i < static_cast<std::size_t>(rows) * static_cast<std::size_t>(form.k); ++i) {
     const auto bits = static_cast<std::size_t>(form.code_bits);
     codes[i] = static_cast<std::uint8_t>(std::to_integer<std::uint32_t>(packed[i * bits / 8]) >> (i * bits % 8));
   }
@@ -194,6 +196,7 @@ Flow mma(Warp& warp, const Instruction& instruction, Lanes active) {
   const Slot* b = a + form.a_registers();
   const Slot* c = b + form.b_registers();
   const auto row_bytes = static_cast<std::size_t>(form.row_bytes());
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): what is read is gathered below
   Operands in;
   gather<Register>(warp, a, form.a_registers(), static_cast<std::size_t>(form.m), row_bytes, in.a.data());
   gather<Register>(warp, b, form.b_registers(), 8, row_bytes, in.b.data());

@@ -171,14 +171,15 @@ Flow pass(Warp&, const Instruction&, Lanes) {
 void add_tensor_map_rows(InstructionTable& table) {
   constexpr std::pair<const char*, Space> kSpaces[] = {
       {"", Space::generic}, {".global", Space::global}, {".shared", Space::shared}};
-  for (std::uint16_t form = 0; form < std::size(kFields); ++form) {
+  for (std::size_t form = 0; form < std::size(kFields); ++form) {
     const NamedField& field = kFields[form];
     const bool atoms = field.field == Field::atomicity;
     const InstructionTable::Section section(table, atoms ? Target::sm_120f : Target::any,
                                             atoms ? Proof::independent : Proof::silicon);
     for (const auto& [space, where] : kSpaces) {
       table.add(std::string("tensormap.replace.tile.") + field.name + space + ".b1024." + field.type,
-                field.ordinals == 0 ? "a s" : "a s s", Class::memory, replace, Access{.space = where}, form);
+                field.ordinals == 0 ? "a s" : "a s s", Class::memory, replace, Access{.space = where},
+                static_cast<std::uint16_t>(form));
     }
   }
   table.add("tensormap.cp_fenceproxy.global.shared.tensormap::generic.sync.aligned", "a a s", Class::copy, copy_map);

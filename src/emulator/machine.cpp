@@ -112,7 +112,7 @@ Statistics& Statistics::operator+=(const Statistics& other) {
   return *this;
 }
 
-Machine::Machine(Options options)
+Machine::Machine(const Options& options)
     : options_(options),
       memory_(static_cast<std::uint64_t>(std::max<std::int64_t>(options.card.memory_bytes, 0))),
       next_code_(kCodeWindow) {

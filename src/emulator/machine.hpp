@@ -157,7 +157,7 @@ struct LaunchOrder {
 /// One emulated card with its memory and modules. Not thread-safe: one call at a time.
 class Machine {
  public:
-  explicit Machine(Options options);
+  explicit Machine(const Options& options);
   ~Machine();
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;

@@ -202,8 +202,9 @@ void RaceObserver::report(const Record& earlier, const Access16& access, Conflic
   Finding::Party where =
       grid_.party(block_.grid.program.code[access.record.pc], block_.index, access.record.warp, access.record.lanes);
   where.access = describe_access(access.record);
-  grid_.report(kind, std::move(where), std::move(other),
-               fmt::format("it {} {} memory at {:#x}, {}", where.access, name_of_space(at.space), at.address, what));
+  const std::string text =
+      fmt::format("it {} {} memory at {:#x}, {}", where.access, name_of_space(at.space), at.address, what);
+  grid_.report(kind, std::move(where), std::move(other), text);
 }
 
 std::array<std::byte, Cell::kBytes> RaceObserver::bytes_of(Location cell, std::uint16_t which) const {

@@ -22,9 +22,9 @@ struct CardRouter {
   device::Buffer expert_scale;
 };
 
-/// What the router's kernel writes for `tokens` tokens.
+/// What the router's kernel writes for `token_count` tokens.
 struct CardRouting {
-  CardRouting(const device::Gpu& gpu, const Shape& shape, int tokens);
+  CardRouting(const device::Gpu& gpu, const Shape& shape, int token_count);
 
   /// The routing, when the launches that made it have ended.
   Routing download(const device::Gpu& gpu) const;

@@ -47,8 +47,8 @@ struct Floor {
   double seconds(const Device& device) const;
 };
 
-/// `rows` are those that the work is expected to have.
-Floor find_floor(const Work& work, const Rows& rows);
+/// `expected`: the rows that the work is expected to have.
+Floor find_floor(const Work& work, const Rows& expected);
 inline Floor find_floor(const Work& work) {
   return find_floor(work, expect_rows(work));
 }

@@ -102,9 +102,9 @@ struct MoeRouteParams {
 /// How the router's kernel shares out the logits: a warp computes experts x tokens of them at a time, and token_warps
 /// of a block's warps stand side by side over the tokens, the others over the experts.
 struct RouteShape {
-  int experts;
-  int tokens;
-  int token_warps;
+  int experts = 0;
+  int tokens = 0;
+  int token_warps = 0;
   int most_tokens = 0;  ///< it is taken up to so many tokens
 };
 

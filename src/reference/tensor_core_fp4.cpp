@@ -28,7 +28,7 @@ Scale scale_of(Fp4Scales format, std::uint8_t code) {
 
 /// A row of A or a column of B.
 struct Fp4Line {
-  std::array<std::int8_t, kGroup * kGroups> twice;
+  std::array<std::int8_t, kGroup * kGroups> twice{};
   std::array<Scale, kGroups> scales;
   bool nan = false;
 };

@@ -58,9 +58,10 @@ std::string load_source(const MemoryRow& row, const std::string& prefix, std::si
 std::string store_old(const MemoryRow& row) {
   const std::string type = register_of(row.type);
   std::string text;
-  if (type == ".b128")
+  if (type == ".b128") {
     return std::string("mov.b128 {%low, %high}, %d0;\nst.global.v2.b64 [%to+") + number(kElements * 16) +
            "], {%low, %high};\n";
+  }
   const std::size_t bytes = type == ".b64" ? 8 : type == ".b32" ? 4 : 2;
   for (int i = 0; i < row.count; ++i) {
     const std::size_t index = static_cast<std::size_t>(i);

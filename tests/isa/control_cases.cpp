@@ -10,7 +10,7 @@ namespace {
 constexpr unsigned kThreads = 64;
 
 /// A kernel over a word %a0 of each thread, which gives %d0. %p and %n are free.
-Case control_case(const std::string& name, std::vector<std::string> rows, const std::string& statements,
+Case control_case(const std::string& name, const std::vector<std::string>& rows, const std::string& statements,
                   const std::string& declarations = {}) {
   Random random(29);
   Case made = register_case("control_" + name, rows, ".reg .pred %p; .reg .b32 %n, %m; .reg .b64 %f;\n" + statements,

@@ -172,6 +172,7 @@ std::string module_text(const std::string& target, const std::vector<const Case*
 std::vector<Answer> run_cases(const device::Driver& driver, const std::string& target, const std::vector<Case>& cases) {
   Context context(driver);
   std::vector<const Case*> all;
+  all.reserve(cases.size());
   for (const Case& one : cases) all.push_back(&one);
   std::vector<Answer> answers;
   for (std::span<const Case* const> left(all); !left.empty();) {

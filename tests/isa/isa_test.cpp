@@ -92,6 +92,7 @@ void expect_judged(const LaneTest& test, const std::uint32_t* words) {
   std::string first;
   for (std::size_t element = 0; element < kElements; ++element) {
     std::vector<std::uint64_t> in;
+    in.reserve(operands.size());
     for (const Values& values : operands) in.push_back(values[element]);
     const std::uint64_t result = result_of(words, element, wide);
     if (judge(in, result) || ++wrong > 1) continue;

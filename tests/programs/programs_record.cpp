@@ -11,10 +11,10 @@
 #include "programs/programs.hpp"
 #include "spec/error.hpp"
 
+namespace moesaic {
 namespace {
 
 int record(const std::string& place, const std::filesystem::path& path) {
-  using namespace moesaic;
   const device::Driver driver = device::open_driver(device::parse_place(place));
   std::string text;
   int wrong = 0;
@@ -37,6 +37,7 @@ int record(const std::string& place, const std::filesystem::path& path) {
 }
 
 }  // namespace
+}  // namespace moesaic
 
 int main(int count, char** arguments) {
   if (count != 3) {
@@ -44,7 +45,7 @@ int main(int count, char** arguments) {
     return 2;
   }
   try {
-    return record(arguments[1], arguments[2]);
+    return moesaic::record(arguments[1], arguments[2]);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "programs_record: %s\n", error.what());
     return 1;

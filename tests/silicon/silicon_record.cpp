@@ -14,17 +14,17 @@
 #include "silicon/silicon_probe.hpp"
 #include "spec/error.hpp"
 
+namespace moesaic {
 namespace {
 
 void write_file(const std::filesystem::path& path, const char* bytes, std::size_t count) {
   std::ofstream file(path, std::ios::binary);
   file.write(bytes, static_cast<std::streamsize>(count));
   file.close();
-  if (!file) throw moesaic::Error("cannot write " + path.string());
+  if (!file) throw Error("cannot write " + path.string());
 }
 
 void record(const std::string& place_name, const std::filesystem::path& folder) {
-  using namespace moesaic;
   const device::Place place = device::parse_place(place_name);
   std::filesystem::create_directories(folder);
   for (const silicon::Section& section : silicon::run_kernels(device::open_driver(place))) {
@@ -44,7 +44,7 @@ constexpr std::size_t kDifferencesShown = 48;
 
 /// What an emulated card answers otherwise than this one: for each part a line with its name and the number of words
 /// that differ, then the first of them: index, this card's, the emulated one's.
-std::string differences(const std::vector<moesaic::isa::Answer>& here, const std::vector<moesaic::isa::Answer>& there) {
+std::string differences(const std::vector<isa::Answer>& here, const std::vector<isa::Answer>& there) {
   std::string text;
   for (std::size_t i = 0; i < here.size(); ++i) {
     if (!here[i].error.empty()) continue;
@@ -53,7 +53,7 @@ std::string differences(const std::vector<moesaic::isa::Answer>& here, const std
       continue;
     }
     std::size_t first = 0;
-    for (const moesaic::isa::Part& part : here[i].of->parts) {
+    for (const isa::Part& part : here[i].of->parts) {
       std::string lines;
       std::size_t count = 0;
       for (std::size_t word = 0; word < part.words; ++word) {
@@ -74,7 +74,6 @@ std::string differences(const std::vector<moesaic::isa::Answer>& here, const std
 /// Cases that the card rejects are told of and have no record.
 void record_instructions(const std::string& place_name, const std::filesystem::path& folder,
                          const char* differences_path) {
-  using namespace moesaic;
   std::string found;
   for (const isa::Family& family : isa::families()) {
     const std::vector<isa::Case> cases = family.cases();
@@ -96,6 +95,7 @@ void record_instructions(const std::string& place_name, const std::filesystem::p
 }
 
 }  // namespace
+}  // namespace moesaic
 
 int main(int count, char** arguments) {
   if (count != 3 && count != 4) {
@@ -103,8 +103,8 @@ int main(int count, char** arguments) {
     return 2;
   }
   try {
-    record_instructions(arguments[1], arguments[2], count == 4 ? arguments[3] : nullptr);
-    record(arguments[1], arguments[2]);
+    moesaic::record_instructions(arguments[1], arguments[2], count == 4 ? arguments[3] : nullptr);
+    moesaic::record(arguments[1], arguments[2]);
     return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "silicon_record: %s\n", error.what());
