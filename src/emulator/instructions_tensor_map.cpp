@@ -148,8 +148,8 @@ Flow copy_map(Warp& warp, const Instruction& instruction, Lanes active) {
 }
 
 /// fence.proxy.tensormap::generic.acquire [map], 128. It reads nothing: CUTLASS's warps that have no map acquire a null
-/// one. An H200 takes any address, 64 and 128 too; another than null that lies nowhere is a fault here, since no program
-/// means it.
+/// one. An H200 takes any address, 64 and 128 too; another than null that lies nowhere is a fault here, since no
+/// program means it.
 Flow acquire_map(Warp& warp, const Instruction& instruction, Lanes active) {
   const Slot* op = instruction.operands;
   for_lanes(active, [&](int lane) {

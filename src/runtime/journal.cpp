@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <mutex>
 #include <nlohmann/json.hpp>
 
@@ -119,11 +120,11 @@ void note(const Event& event) {
     return;
   }
   // One write of a file that is only appended to: lines of several processes do not mix.
-  const int journal = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-  if (journal < 0) return;
   const std::string line = to_line(event) + '\n';
-  static_cast<void>(write(journal, line.data(), line.size()));
-  close(journal);
+  const int journal = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+  const bool written = journal >= 0 && write(journal, line.data(), line.size()) == std::ssize(line);
+  if (journal >= 0) close(journal);
+  if (!written) add(all.events, event);  // said on stderr, then
 }
 
 void print_noted() {
