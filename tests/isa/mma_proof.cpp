@@ -93,6 +93,7 @@ Number fused(const std::vector<Number>& terms, int fraction) {
     return sum;
   }
   for (const Number& term : terms) {
+    if (term.significand == 0) continue;  // its unit may lie far above the sum's
     const int shift = term.unit - sum.unit;
     const std::int64_t size = std::abs(term.significand);
     const std::int64_t kept = shift >= 0 ? size << shift : shift > -63 ? size >> -shift : 0;
