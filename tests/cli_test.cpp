@@ -1,9 +1,14 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 
 #include "checkpoint/checkpoint.hpp"
 #include "checkpoint/npy.hpp"
@@ -118,6 +123,33 @@ TEST_F(Cli, OutDependsOnTheSeedAlone) {
   EXPECT_NE(output("--seed 3"), output("--seed 4"));
 }
 
+TEST_F(Cli, OutGoesWhereLinksLeadAndIntoWhatIsNoFile) {
+  const std::string run = "run " + model() + " --device cpu --out ";
+  const auto file = directory_ / "o.npy";
+  for (const std::string name : {"link.npy", "chain.npy"}) {  // to nothing at first, then to a file
+    std::filesystem::create_symlink(name == "link.npy" ? "o.npy" : "link.npy", directory_ / name);
+    EXPECT_EQ(moesaic(run + (directory_ / name).string()).exit_code, 0);
+    EXPECT_TRUE(std::filesystem::is_symlink(directory_ / name));
+    EXPECT_EQ(checkpoint::read_npy(file).cols, 64);
+  }
+  const std::string pipe = (directory_ / "pipe").string();
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);  // the pipe holds it all
+  EXPECT_EQ(moesaic(run + pipe).exit_code, 0);
+  std::string got(65536, '\0');
+  got.resize(static_cast<std::size_t>(std::max<ssize_t>(0, ::read(reader, got.data(), got.size()))));
+  ::close(reader);
+  EXPECT_EQ(got, read_file(file));
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+  for (const auto& [out, said] :
+       {std::pair("absent/o.npy", "there is no directory"), std::pair("", "is a directory")}) {
+    const Result refused = moesaic(run + (directory_ / out).string());
+    EXPECT_EQ(refused.exit_code, 2);
+    EXPECT_TRUE(mentions(refused.error, {"--out ", said}));
+    EXPECT_EQ(refused.error.find("loading"), std::string::npos) << "it was known before";
+  }
+}
+
 TEST_F(Cli, BadInputIsTwoAndNamesWhatIsMeant) {
   const std::string path = model();
   const auto expect = [&](const std::string& arguments, std::initializer_list<std::string_view> parts) {
@@ -141,8 +173,6 @@ TEST_F(Cli, BadInputIsTwoAndNamesWhatIsMeant) {
   expect("inspect " + (directory_ / "absent").string(), {"no such directory"});
   expect("run " + path + " --layer 1", {"layer 1 has no experts", "0"});
   expect("run " + (directory_ / "absent").string(), {"no such directory"});
-  expect("run " + path + " --device cpu --out " + (directory_ / "absent/o.npy").string(),
-         {"o.npy", "could not be written"});
   expect("synth " + path, {"not empty", "--force"});
   expect("synth --model qwen3-30b " + path + "2", {"--model qwen3-30b", "did you mean qwen3-30b-a3b?"});
   expect("synth --experts 0 " + path + "2", {"--experts: 0 is not possible", "whole number from 1"});

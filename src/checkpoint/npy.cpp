@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <fstream>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -202,8 +203,9 @@ void write_npy(const std::filesystem::path& file, int rows, int cols, std::span<
   dict.push_back('\n');
   const auto length = static_cast<std::uint16_t>(dict.size());
 
-  Staging staging(file);
-  std::ofstream stream(staging.path(), std::ios::binary | std::ios::trunc);
+  std::optional<Staging> staging;
+  if (const auto target = staged_target(file)) staging.emplace(*target);
+  std::ofstream stream(staging ? staging->path() : file, std::ios::binary | std::ios::trunc);
   stream.write(kMagic.data(), kMagic.size());
   stream.write("\x01\x00", 2);
   stream.write(reinterpret_cast<const char*>(&length), sizeof length);
@@ -211,7 +213,7 @@ void write_npy(const std::filesystem::path& file, int rows, int cols, std::span<
   stream.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size_bytes()));
   stream.close();
   if (!stream) throw Error(fmt::format("{}: could not be written", file.string()));
-  staging.commit();
+  if (staging) staging->commit();
 }
 
 }  // namespace moesaic::checkpoint

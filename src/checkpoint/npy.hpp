@@ -24,7 +24,7 @@ Matrix read_npy(const std::filesystem::path& file);
 /// Throws Error as read_npy does, and when a value is NaN or, after rounding, infinite.
 Tokens read_tokens(const std::filesystem::path& file);
 
-/// Writes a float32 array [rows, cols]; the file appears when it is whole.
+/// Writes a float32 array [rows, cols]; the file appears when it is whole, unless it is a device or a pipe.
 /// Throws Error when it cannot be written.
 void write_npy(const std::filesystem::path& file, int rows, int cols, std::span<const float> values);
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 
 namespace moesaic::checkpoint {
 
@@ -23,5 +24,9 @@ class Staging {
   std::filesystem::path target_;
   std::filesystem::path path_;
 };
+
+/// What to stage when `file` is to be written: what its symbolic links lead to. Nothing for a device, a pipe or a
+/// socket, which is written to as it is. Throws Error when it cannot be written: a directory, or a file in none.
+std::optional<std::filesystem::path> staged_target(const std::filesystem::path& file);
 
 }  // namespace moesaic::checkpoint

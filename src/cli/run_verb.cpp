@@ -10,6 +10,7 @@
 #include "checkpoint/checkpoint.hpp"
 #include "checkpoint/layer_plan.hpp"
 #include "checkpoint/npy.hpp"
+#include "checkpoint/staging.hpp"
 #include "checkpoint/synth.hpp"
 #include "cli/activity.hpp"
 #include "cli/exit_code.hpp"
@@ -121,8 +122,18 @@ checkpoint::LayerPlan plan(const RunOptions& options, const checkpoint::Model& m
   return result;
 }
 
+/// Throws Error when the option --out names what cannot be written.
+void require_writable(const std::string& out) {
+  try {
+    static_cast<void>(checkpoint::staged_target(out));
+  } catch (const Error& e) {
+    throw Error(fmt::format("--out {}", e.what()));
+  }
+}
+
 /// Runs one layer and reports. Returns the exit code.
 int run(const RunOptions& options) {
+  if (!options.out.empty()) require_writable(options.out);
   const checkpoint::Model model = checkpoint::open(options.directory);
   engine::Wishes wishes = read_wishes(options.wish, engine::KernelSet::variants());
   RunReport report;
