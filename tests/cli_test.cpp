@@ -42,6 +42,12 @@ class Cli : public ::testing::Test {
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(out), read_file(error)};
   }
 
+  /// The exit code of a command with redirections of its own.
+  static int shell(const std::string& arguments) {
+    const int status = std::system((MOESAIC_PROGRAM " " + arguments).c_str());
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
   /// A tiny model; the arguments that follow replace its shape.
   std::string model(const std::string& more = "") {
     std::string path = (directory_ / "model").string();
@@ -183,6 +189,16 @@ TEST_F(Cli, BadInputIsTwoAndNamesWhatIsMeant) {
   expect("bench gemm --layout row", {"--layout: row not in {panels,rows}"});
   expect("bench gemm --rounds 0", {"moesaic bench gemm: --rounds: 0 is not", "See: moesaic bench gemm --help"});
   expect("synth --hidden 40 " + path + "2", {"hidden 40", "multiple of 16"});
+}
+
+TEST_F(Cli, WithoutAUsableStderrTheExitCodesAreTheSame) {
+  const std::string path = model();
+  for (const std::string closed : {"2>&-", "2>/dev/full"}) {
+    EXPECT_EQ(shell("run " + path + " --device cpu >/dev/null " + closed), 0);
+    EXPECT_EQ(shell("rnu " + closed), 2);
+    EXPECT_EQ(shell("inspect " + (directory_ / "absent").string() + " " + closed), 2);
+    EXPECT_EQ(shell("run " + path + " --device gpu:4095 " + closed), 3);
+  }
 }
 
 TEST_F(Cli, InspectSaysWhatIsThereAndWhereItRuns) {

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "cli/say.hpp"
+
 namespace moesaic::cli {
 namespace {
 
@@ -46,12 +48,11 @@ void Activity::report(std::stop_token stop) {
       line += fmt::format(", {:.0f} % of {:.0f} MB, {:.0f} MB/s", 100 * done / static_cast<double>(total_),
                           static_cast<double>(total_) / 1e6, done / 1e6 / seconds);
     }
-    fmt::print(stderr, "{}{}", terminal ? "\r\x1b[K" : "", terminal ? line : line + "\n");
-    std::fflush(stderr);
+    say(fmt::format("{}{}", terminal ? "\r\x1b[K" : "", terminal ? line : line + "\n"));
     written = true;
     next = Clock::now() + (terminal ? Clock::duration(kBetweenRewrites) : Clock::duration(kBetweenLines));
   }
-  if (written && terminal) fmt::print(stderr, "\r\x1b[K");
+  if (written && terminal) say("\r\x1b[K");
 }
 
 bool wants_colour() {

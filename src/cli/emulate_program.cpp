@@ -22,6 +22,7 @@
 #include "cli/emulate_report.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/gpu_model.hpp"
+#include "cli/say.hpp"
 #include "runtime/journal.hpp"
 #include "runtime/options.hpp"
 #include "spec/error.hpp"
@@ -131,7 +132,7 @@ int run(const std::vector<std::string>& command) {
   if (child < 0) throw DeviceError(fmt::format("{} cannot be started: {}", command.front(), std::strerror(errno)));
   if (child == 0) {
     execvp(arguments.front(), arguments.data());
-    fmt::print(stderr, "moesaic emulate: {} cannot be started: {}\n", command.front(), std::strerror(errno));
+    say(fmt::format("moesaic emulate: {} cannot be started: {}\n", command.front(), std::strerror(errno)));
     _exit(127);
   }
   // What the terminal sends goes to the program too, which decides.
@@ -194,25 +195,25 @@ void print(const std::vector<std::string>& command, const std::vector<Event>& ev
   constexpr std::ptrdiff_t kCallsShown = 5;
   const auto count = [&](Event::Kind kind) { return std::ranges::count(events, kind, &Event::kind); };
   for (const Event& event : events) {
-    if (is_wrong(event)) fmt::print(stderr, "moesaic: {}\n", runtime::sentence_of(event));
+    if (is_wrong(event)) say(fmt::format("moesaic: {}\n", runtime::sentence_of(event)));
   }
   if (count(Event::Kind::started) == 0) {
-    fmt::print(stderr,
-               "moesaic: {} has not used the emulated card. If it is a CUDA program, its runtime is linked into it: "
-               "build it with\n  nvcc -cudart shared -gencode arch=compute_120f,code=[sm_120f,compute_120f]\n",
-               command.front());
+    say(fmt::format(
+        "moesaic: {} has not used the emulated card. If it is a CUDA program, its runtime is linked into it: "
+        "build it with\n  nvcc -cudart shared -gencode arch=compute_120f,code=[sm_120f,compute_120f]\n",
+        command.front()));
   }
   if (program_code != 0) {
     std::ptrdiff_t shown = 0;
     for (const Event& event : events) {
-      if (event.kind == Event::Kind::refused && shown++ < kCallsShown) fmt::print(stderr, "moesaic: {}\n", event.text);
+      if (event.kind == Event::Kind::refused && shown++ < kCallsShown) say(fmt::format("moesaic: {}\n", event.text));
     }
   }
   const std::ptrdiff_t findings = count(Event::Kind::finding);
   const std::ptrdiff_t faults = count(Event::Kind::fault);
   if (findings + faults != 0) {
-    fmt::print(stderr, "moesaic: {} ended with {}; {} findings, {} kernels failed\n", command.front(), program_code,
-               findings, faults);
+    say(fmt::format("moesaic: {} ended with {}; {} findings, {} kernels failed\n", command.front(), program_code,
+                    findings, faults));
   }
 }
 

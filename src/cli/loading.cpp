@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "cli/activity.hpp"
+#include "cli/say.hpp"
 
 namespace moesaic::cli {
 
@@ -24,9 +25,10 @@ std::uint64_t peak_bytes(const checkpoint::LayerPlan& plan, Codes codes) {
 Layer load(const checkpoint::LayerPlan& plan, Codes codes, engine::CardWeights* card) {
   const auto megabytes = [](std::uint64_t bytes) { return static_cast<double>(bytes) / 1e6; };
   const std::uint64_t most = peak_bytes(plan, codes);
-  fmt::print(stderr, "loading {}: {:.1f} MB to read, at most {:.1f} MB of memory for it{}\n", plan.layer.name,
-             megabytes(plan.disk_bytes), megabytes(most),
-             codes == Codes::on_host ? "" : fmt::format(", {:.1f} of them the card's", megabytes(plan.codes_bytes)));
+  say(fmt::format(
+      "loading {}: {:.1f} MB to read, at most {:.1f} MB of memory for it{}\n", plan.layer.name,
+      megabytes(plan.disk_bytes), megabytes(most),
+      codes == Codes::on_host ? "" : fmt::format(", {:.1f} of them the card's", megabytes(plan.codes_bytes))));
   Activity activity("loading the layer");
   checkpoint::CodesSink sink;
   if (card != nullptr) {

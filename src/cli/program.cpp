@@ -15,6 +15,7 @@
 #include "cli/emulate_program.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/nearest.hpp"
+#include "cli/say.hpp"
 #include "cli/verbs.hpp"
 
 namespace moesaic::cli {
@@ -51,13 +52,13 @@ int explain(const CLI::App& program, const CLI::ParseError& error, const std::ve
     name += " " + verb->get_name();
   }
   if (verb != &program) {
-    fmt::print(stderr, "{}: {}{}\nSee: {} --help\n", name, error.what(), option_hint(*verb, arguments), name);
+    say(fmt::format("{}: {}{}\nSee: {} --help\n", name, error.what(), option_hint(*verb, arguments), name));
   } else if (!arguments.empty() && !arguments.front().starts_with("-")) {
     const std::vector<std::string> known = verb_names(program);
-    fmt::print(stderr, "moesaic: no verb {}; known are {}{}\nSee: moesaic --help\n", arguments.front(),
-               fmt::join(known, ", "), did_you_mean(arguments.front(), known));
+    say(fmt::format("moesaic: no verb {}; known are {}{}\nSee: moesaic --help\n", arguments.front(),
+                    fmt::join(known, ", "), did_you_mean(arguments.front(), known)));
   } else {
-    fmt::print(stderr, "moesaic: {}\nSee: moesaic --help\n", error.what());
+    say(fmt::format("moesaic: {}\nSee: moesaic --help\n", error.what()));
   }
   return kBadInput;
 }
@@ -107,13 +108,13 @@ int run_program(int count, const char* const* arguments) {
   try {
     return parse_and_run(count, arguments);
   } catch (const DeviceError& error) {
-    fmt::print(stderr, "moesaic: {}\n", error.what());
+    say(fmt::format("moesaic: {}\n", error.what()));
     return kDeviceFailed;
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "moesaic: not enough memory\n");
+    say("moesaic: not enough memory\n");
     return kDeviceFailed;
   } catch (const std::exception& error) {  // Error, and what the standard library says of files
-    fmt::print(stderr, "moesaic: {}\n", error.what());
+    say(fmt::format("moesaic: {}\n", error.what()));
     return kBadInput;
   }
 }
