@@ -201,6 +201,20 @@ TEST_F(Cli, WithoutAUsableStderrTheExitCodesAreTheSame) {
   }
 }
 
+TEST_F(Cli, ALostReportIsTwo) {
+  const std::string path = model();
+  for (const std::string& arguments :
+       {"inspect --json " + path, "run --device cpu " + path, "synth --force " + path, std::string("--help"),
+        std::string("--version"), std::string("list"), std::string("emulate --isa")}) {
+    for (const std::string lost : {" >&-", " >/dev/full"}) {
+      const auto error = directory_ / "error";
+      EXPECT_EQ(shell(arguments + lost + " 2>" + error.string()), 2) << arguments << lost;
+      EXPECT_TRUE(read_file(error).ends_with("moesaic: stdout: could not be written\n")) << arguments << lost;
+      EXPECT_EQ(read_file(error).find("moesaic: "), read_file(error).rfind("moesaic: ")) << "one line";
+    }
+  }
+}
+
 TEST_F(Cli, InspectSaysWhatIsThereAndWhereItRuns) {
   const std::string path = model("--layers 3");
   const Result text = moesaic("inspect " + path);

@@ -1,7 +1,9 @@
 #include "cli/program.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -102,9 +104,7 @@ int parse_and_run(int all, const char* const* arguments) {
   }
 }
 
-}  // namespace
-
-int run_program(int count, const char* const* arguments) {
+int run_guarded(int count, const char* const* arguments) {
   try {
     return parse_and_run(count, arguments);
   } catch (const DeviceError& error) {
@@ -114,9 +114,27 @@ int run_program(int count, const char* const* arguments) {
     say("moesaic: not enough memory\n");
     return kDeviceFailed;
   } catch (const std::exception& error) {  // Error, and what the standard library says of files
-    say(fmt::format("moesaic: {}\n", error.what()));
+    if (std::ferror(stdout) == 0) say(fmt::format("moesaic: {}\n", error.what()));
     return kBadInput;
   }
+}
+
+/// Keeps the files that will be opened from taking the place of a standard stream that is closed. What is put there
+/// cannot be written to either.
+void hold_standard_streams() {
+  int file = 0;
+  while (file >= 0 && file <= STDERR_FILENO) file = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (file >= 0) ::close(file);
+}
+
+}  // namespace
+
+int run_program(int count, const char* const* arguments) {
+  hold_standard_streams();
+  const int exit_code = run_guarded(count, arguments);
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return exit_code;
+  say("moesaic: stdout: could not be written\n");
+  return kBadInput;
 }
 
 }  // namespace moesaic::cli
