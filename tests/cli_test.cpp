@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "checkpoint/checkpoint.hpp"
 #include "checkpoint/npy.hpp"
@@ -46,6 +48,32 @@ class Cli : public ::testing::Test {
   static int shell(const std::string& arguments) {
     const int status = std::system((MOESAIC_PROGRAM " " + arguments).c_str());
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+  /// Sends a signal to the program once there is a file in a directory of `place`; its status, as wait() has it.
+  static int end_when_it_writes(const std::vector<std::string>& arguments, const std::filesystem::path& place,
+                                int signal) {
+    std::vector<char*> all{const_cast<char*>(MOESAIC_PROGRAM)};
+    for (const std::string& argument : arguments) all.push_back(const_cast<char*>(argument.c_str()));
+    all.push_back(nullptr);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      std::signal(signal, SIG_DFL);
+      ::execv(MOESAIC_PROGRAM, all.data());
+      ::_exit(127);
+    }
+    const auto writes = [&] {
+      return std::ranges::any_of(std::filesystem::directory_iterator(place),
+                                 [](const auto& entry) { return !std::filesystem::is_empty(entry); });
+    };
+    int status = 0;
+    pid_t ended = 0;
+    while (ended == 0 && !writes()) ended = ::waitpid(child, &status, WNOHANG);
+    if (ended == 0) {
+      ::kill(child, signal);
+      ::waitpid(child, &status, 0);
+    }
+    return status;
   }
 
   /// A tiny model; the arguments that follow replace its shape.
@@ -213,6 +241,23 @@ TEST_F(Cli, ALostReportIsTwo) {
       EXPECT_EQ(read_file(error).find("moesaic: "), read_file(error).rfind("moesaic: ")) << "one line";
     }
   }
+}
+
+TEST_F(Cli, ASignalLeavesNothingHalfWritten) {
+  const auto place = directory_ / "here";
+  std::filesystem::create_directory(place);
+  ASSERT_EQ(::setenv("TMPDIR", place.c_str(), 1), 0);
+  const std::string target = place / "model";
+  for (const int signal : {SIGHUP, SIGINT, SIGTERM}) {
+    for (const std::vector<std::string>& arguments :
+         {std::vector<std::string>{"synth", "--model", "qwen3-30b-a3b", target},
+          std::vector<std::string>{"bench", "--device", "cpu", "--model", "qwen3-30b-a3b"}}) {
+      const int status = end_when_it_writes(arguments, place, signal);
+      EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == signal) << arguments[0] << status;
+      EXPECT_TRUE(std::filesystem::is_empty(place)) << arguments[0] << signal;
+    }
+  }
+  ::unsetenv("TMPDIR");
 }
 
 TEST_F(Cli, InspectSaysWhatIsThereAndWhereItRuns) {

@@ -7,16 +7,10 @@
 
 namespace moesaic::checkpoint {
 
-Staging::Staging(std::filesystem::path target) : target_(std::move(target)) {
-  if (!target_.has_filename()) target_ = target_.parent_path();  // "DIR/"
-  path_ = target_;
-  path_ += fmt::format(".partial-{}", ::getpid());
-}
-
-Staging::~Staging() {
-  std::error_code ignored;  // nothing left to tell: the reason for giving up is already on its way
-  std::filesystem::remove_all(path_, ignored);
-}
+Staging::Staging(std::filesystem::path target)
+    : target_(target.has_filename() ? std::move(target) : target.parent_path()),  // "DIR/"
+      path_(fmt::format("{}.partial-{}", target_.string(), ::getpid())),
+      scrap_(path_) {}
 
 void Staging::commit() {
   std::error_code error;

@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <optional>
 
+#include "checkpoint/scrap.hpp"
+
 namespace moesaic::checkpoint {
 
 /// A place beside `target` to write to, so that a reader sees the old state or the whole new one, never a half. What
@@ -10,9 +12,6 @@ namespace moesaic::checkpoint {
 class Staging {
  public:
   explicit Staging(std::filesystem::path target);
-  ~Staging();
-  Staging(const Staging&) = delete;
-  Staging& operator=(const Staging&) = delete;
 
   /// Where to write: a file or a directory that the caller creates.
   const std::filesystem::path& path() const { return path_; }
@@ -23,6 +22,7 @@ class Staging {
  private:
   std::filesystem::path target_;
   std::filesystem::path path_;
+  Scrap scrap_;
 };
 
 /// What to stage when `file` is to be written: what its symbolic links lead to. Nothing for a device, a pipe or a

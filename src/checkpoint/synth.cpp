@@ -22,9 +22,9 @@
 namespace moesaic::checkpoint {
 namespace {
 
-constexpr std::string_view kConfigFile = "config.json";
-constexpr std::string_view kModeloptFile = "hf_quant_config.json";
-constexpr std::string_view kWeightsFile = "model.safetensors";
+constexpr std::string_view kConfigFile = kModelFiles[0];
+constexpr std::string_view kModeloptFile = kModelFiles[1];
+constexpr std::string_view kWeightsFile = kModelFiles[2];
 
 using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
 
@@ -149,6 +149,8 @@ void synthesize(const Synth& synth, const std::filesystem::path& directory, cons
     return;
   }
   Staging whole(directory);
+  std::deque<Scrap> files;
+  for (const std::string_view name : kModelFiles) files.emplace_back(whole.path() / name);
   std::filesystem::create_directories(whole.path());
   write_files(synth, progress, [&](std::string_view name) { return whole.path() / name; });
   whole.commit();

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <string_view>
 
 #include "checkpoint/models.hpp"
 #include "spec/layer.hpp"
@@ -10,6 +12,10 @@
 /// Made-up models and hidden states, for running and testing without a download. Equal arguments give equal bytes on
 /// every machine.
 namespace moesaic::checkpoint {
+
+/// The files of a made-up model; the second one only for ModelOpt.
+inline constexpr std::array<std::string_view, 3> kModelFiles{"config.json", "hf_quant_config.json",
+                                                             "model.safetensors"};
 
 /// What to make up.
 struct Synth {

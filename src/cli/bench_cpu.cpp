@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <deque>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "checkpoint/checkpoint.hpp"
 #include "checkpoint/layer_plan.hpp"
+#include "checkpoint/scrap.hpp"
 #include "cli/activity.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/loading.hpp"
@@ -22,25 +24,22 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A directory of our own that is removed at the end.
+/// A directory of our own for a model; removed at the end.
 class ScratchDirectory {
  public:
   ScratchDirectory() {
     std::string name = (fs::temp_directory_path() / "moesaic-bench-XXXXXX").string();
     if (mkdtemp(name.data()) == nullptr) throw Error(name + ": cannot be made; set TMPDIR to where there is room");
     path_ = name;
+    scraps_.emplace_back(path_);
+    for (const std::string_view file : checkpoint::kModelFiles) scraps_.emplace_back(path_ / file);
   }
-  ~ScratchDirectory() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  ScratchDirectory(const ScratchDirectory&) = delete;
-  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
 
   const fs::path& path() const { return path_; }
 
  private:
   fs::path path_;
+  std::deque<checkpoint::Scrap> scraps_;
 };
 
 Layer load_first(const fs::path& directory) {

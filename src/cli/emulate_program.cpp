@@ -16,8 +16,10 @@
 #include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 
+#include "checkpoint/scrap.hpp"
 #include "cli/emulate_card.hpp"
 #include "cli/emulate_report.hpp"
 #include "cli/exit_code.hpp"
@@ -56,13 +58,8 @@ class Journal {
     if (file < 0) throw Error(fmt::format("{}: the file cannot be made", name));
     close(file);
     path_ = name;
+    scrap_.emplace(path_);
   }
-  ~Journal() {
-    std::error_code ignored;
-    std::filesystem::remove(path_, ignored);
-  }
-  Journal(const Journal&) = delete;
-  Journal& operator=(const Journal&) = delete;
 
   const std::string& path() const { return path_; }
 
@@ -73,6 +70,7 @@ class Journal {
 
  private:
   std::string path_;
+  std::optional<checkpoint::Scrap> scrap_;
 };
 
 void set_environment(const Options& options, const Journal& journal) {

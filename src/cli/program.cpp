@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "checkpoint/scrap.hpp"
 #include "cli/emulate_program.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/nearest.hpp"
@@ -131,6 +132,7 @@ void hold_standard_streams() {
 
 int run_program(int count, const char* const* arguments) {
   hold_standard_streams();
+  checkpoint::remove_scraps_on_signals();
   const int exit_code = run_guarded(count, arguments);
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return exit_code;
   say("moesaic: stdout: could not be written\n");
