@@ -209,6 +209,7 @@ TEST_F(Cli, BadInputIsTwoAndNamesWhatIsMeant) {
   expect("run " + (directory_ / "absent").string(), {"no such directory"});
   expect("synth " + path, {"not empty", "--force"});
   expect("synth --model qwen3-30b " + path + "2", {"--model qwen3-30b", "did you mean qwen3-30b-a3b?"});
+  expect("synth /proc/absent/model", {"moesaic: /proc/absent/model: the directory cannot be written: No such file"});
   expect("synth --experts 0 " + path + "2", {"--experts: 0 is not possible", "whole number from 1"});
   expect("synth --seed -1 " + path + "2", {"--seed: -1 is not possible", "whole number from 0"});
   expect("run " + path + " --layer -2", {"--layer: -2 is not possible", "whole number from 0"});
@@ -258,6 +259,35 @@ TEST_F(Cli, ASignalLeavesNothingHalfWritten) {
     }
   }
   ::unsetenv("TMPDIR");
+}
+
+TEST_F(Cli, SynthFillsAnEmptyDirectoryAndLeavesItAsItIs) {
+  const auto inside = directory_ / "inside";
+  const auto link = directory_ / "link";
+  std::filesystem::create_directory(inside);
+  std::filesystem::create_directory(directory_ / "linked");
+  std::filesystem::create_directory_symlink("linked", link);
+  std::filesystem::permissions(inside, std::filesystem::perms::owner_all);
+  const std::string tiny = "synth --experts 4 --top-k 2 --hidden 64 --width 48 ";
+  const std::string program = "cd " + inside.string() + " && " MOESAIC_PROGRAM " " + tiny + ". >/dev/null";
+  EXPECT_EQ(std::system(program.c_str()), 0);
+  EXPECT_EQ(moesaic(tiny + link.string()).exit_code, 0);
+  EXPECT_EQ(std::filesystem::status(inside).permissions(), std::filesystem::perms::owner_all);
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  for (const auto& model : {inside, link}) {
+    EXPECT_NO_THROW(checkpoint::open(model));
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(model), {}), 2) << "no partial files are left";
+  }
+}
+
+TEST_F(Cli, SynthReplacesAModelConfigurationLast) {
+  const std::string path = model("--scheme nvfp4-modelopt");
+  const std::filesystem::path config = path + "/config.json";
+  std::filesystem::remove(path + "/model.safetensors");
+  std::filesystem::create_directories(path + "/model.safetensors/in the way");
+  EXPECT_EQ(moesaic("synth --force --experts 4 --top-k 2 --hidden 64 --width 48 " + path).exit_code, 2);
+  EXPECT_FALSE(std::filesystem::exists(config)) << "of the old model, whose weights were to go first";
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(path), {}), 1) << "no partial files are left";
 }
 
 TEST_F(Cli, InspectSaysWhatIsThereAndWhereItRuns) {

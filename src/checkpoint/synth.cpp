@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <deque>
 #include <fstream>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -118,13 +120,27 @@ void write_files(const Synth& synth, const Progress& progress, Place place) {
   if (const auto modelopt = make_modelopt_config(synth)) write_json(*modelopt, place(kModeloptFile));
 }
 
-/// Replaces the model in a directory that holds something.
-void replace_files(const Synth& synth, const std::filesystem::path& directory, const Progress& progress) {
-  std::deque<Staging> staged;
-  write_files(synth, progress, [&](std::string_view name) { return staged.emplace_back(directory / name).path(); });
-  for (Staging& file : staged) file.commit();
-  // Of another scheme, it would contradict the new config.json.
-  if (!make_modelopt_config(synth)) std::filesystem::remove(directory / kModeloptFile);
+/// Puts the model into a directory that exists, in place of one that may be there. Without a config.json there is none,
+/// so that what a kill leaves is never a part of two.
+void fill(const Synth& synth, const std::filesystem::path& directory, const Progress& progress) {
+  std::map<std::string_view, Staging> staged;
+  write_files(synth, progress,
+              [&](std::string_view name) { return staged.try_emplace(name, directory / name).first->second.path(); });
+  for (const std::string_view name : {kConfigFile, kModeloptFile}) std::filesystem::remove(directory / name);
+  for (const std::string_view name : {kWeightsFile, kModeloptFile, kConfigFile}) {
+    const auto file = staged.find(name);
+    if (file != staged.end()) file->second.commit();
+  }
+}
+
+/// Makes the directory, whole or not at all.
+void make(const Synth& synth, const std::filesystem::path& directory, const Progress& progress) {
+  Staging whole(directory);
+  std::deque<Scrap> files;
+  for (const std::string_view name : kModelFiles) files.emplace_back(whole.path() / name);
+  std::filesystem::create_directories(whole.path());
+  write_files(synth, progress, [&](std::string_view name) { return whole.path() / name; });
+  whole.commit();
 }
 
 }  // namespace
@@ -138,22 +154,21 @@ std::uint64_t stored_layer_bytes(const Synth& synth) {
 
 void synthesize(const Synth& synth, const std::filesystem::path& directory, const Progress& progress) {
   check(synth);
-  const bool exists = std::filesystem::exists(directory);
-  if (exists && !std::filesystem::is_directory(directory)) {
-    throw Error(fmt::format("{}: exists and is not a directory", directory.string()));
+  try {
+    if (!std::filesystem::exists(directory)) return make(synth, directory, progress);
+    if (!std::filesystem::is_directory(directory)) {
+      throw Error(fmt::format("{}: exists and is not a directory", directory.string()));
+    }
+    if (!synth.replace && !std::filesystem::is_empty(directory)) {
+      throw Error(fmt::format("{}: the directory is not empty", directory.string()));
+    }
+    if (::access(directory.c_str(), W_OK) != 0) {
+      throw Error(fmt::format("{}: the directory cannot be written to", directory.string()));
+    }
+    fill(synth, directory, progress);
+  } catch (const std::filesystem::filesystem_error& e) {
+    throw Error(fmt::format("{}: the directory cannot be written: {}", directory.string(), e.code().message()));
   }
-  const bool occupied = exists && !std::filesystem::is_empty(directory);
-  if (occupied && !synth.replace) throw Error(fmt::format("{}: the directory is not empty", directory.string()));
-  if (occupied) {
-    replace_files(synth, directory, progress);
-    return;
-  }
-  Staging whole(directory);
-  std::deque<Scrap> files;
-  for (const std::string_view name : kModelFiles) files.emplace_back(whole.path() / name);
-  std::filesystem::create_directories(whole.path());
-  write_files(synth, progress, [&](std::string_view name) { return whole.path() / name; });
-  whole.commit();
 }
 
 Tokens make_tokens(int count, int hidden, std::uint64_t seed) {

@@ -97,7 +97,9 @@ void print_text(const SynthOptions& options, const checkpoint::Synth& made, std:
 void synth(const SynthOptions& options) {
   const checkpoint::Synth wanted = plan(options);
   const std::filesystem::path directory(options.directory);
-  if (!options.force && std::filesystem::is_directory(directory) && !std::filesystem::is_empty(directory)) {
+  std::error_code error;  // what cannot be read is told when it is to be written
+  const bool empty = std::filesystem::is_empty(directory, error) || error;
+  if (!options.force && !empty && std::filesystem::is_directory(directory, error)) {
     throw Error(fmt::format("{}: the directory is not empty; --force replaces its config.json and model.safetensors",
                             options.directory));
   }
