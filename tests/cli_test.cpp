@@ -290,6 +290,18 @@ TEST_F(Cli, SynthReplacesAModelConfigurationLast) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(path), {}), 1) << "no partial files are left";
 }
 
+TEST_F(Cli, JsonOfAPathThatIsNotUtf8) {
+  const std::string path = (directory_ / "bad\xff").string();
+  for (const std::string& arguments :
+       {"synth --experts 4 --top-k 2 --hidden 64 --width 48 --json " + path,
+        "bench --device cpu --tokens 1 --pairs 1 --json " + path, "run --json " + path}) {
+    const Result result = moesaic(arguments);
+    EXPECT_EQ(result.exit_code, 0) << arguments << result.error;
+    EXPECT_TRUE(Json::accept(result.out)) << arguments;
+    EXPECT_TRUE(mentions(result.out, {"/bad\xef\xbf\xbd"}));
+  }
+}
+
 TEST_F(Cli, InspectSaysWhatIsThereAndWhereItRuns) {
   const std::string path = model("--layers 3");
   const Result text = moesaic("inspect " + path);

@@ -124,7 +124,7 @@ std::string as_json(const CpuTimes& times) {
       {"sgemm", spread_json(times.sgemm)},
       {"ratio", median_ratio(times)},
       {"floor", {{"bytes", times.bytes}, {"stream_bytes_per_s", times.stream}, {"seconds", times.floor()}}}};
-  return json.dump(2);
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace moesaic::cli

@@ -77,7 +77,7 @@ void print_json(const SynthOptions& options, const checkpoint::Synth& made, std:
                                  {"seed", made.seed},
                                  {"bytes", bytes},
                                  {"next", {next}}};
-  fmt::print("{}\n", report.dump(2));
+  fmt::print("{}\n", report.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 void print_text(const SynthOptions& options, const checkpoint::Synth& made, std::uint64_t bytes,
