@@ -194,6 +194,11 @@ TEST_F(Cli, BadInputIsTwoAndNamesWhatIsMeant) {
   };
   expect("", {"--help"});
   expect("rnu " + path, {"no verb rnu", "synth, inspect, run", "did you mean run?"});
+  expect("--versoin", {"moesaic: no option --versoin; did you mean --version?"});
+  expect("--json inspect " + path, {"moesaic: --json stands before the verb; wanted is moesaic inspect --json"});
+  expect("--jsno inspect " + path, {"moesaic: no option --jsno\n"});
+  expect("bench gem", {"moesaic: bench gem: say what to measure", "did you mean gemm?"});
+  expect("bench", {"moesaic: bench: say what to measure: gemm, --device cpu or --emulator\n"});
   expect("run " + path + " --tokns 3", {"--tokns", "did you mean --tokens?"});
   expect("run " + path + " --device emulated:gb1", {"emulated:gb1:", "did you mean emulated:gb10?"});
   expect("run " + path + " --tokens -1", {"--tokens -1", "from 0 to"});

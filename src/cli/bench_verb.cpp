@@ -51,7 +51,12 @@ void bench_cpu(const BenchOptions& options) {
 void bench(const BenchOptions& options) {
   if (options.emulator) return bench_emulator(options);
   if (options.device == "cpu") return bench_cpu(options);
-  if (options.device.empty()) throw Error("moesaic bench: say what to measure: gemm, --device cpu or --emulator");
+  if (options.device.empty()) {
+    const std::vector<std::string> verbs{"gemm"};
+    const std::string& given = options.directory;
+    throw Error(fmt::format("bench{}{}: say what to measure: gemm, --device cpu or --emulator{}",
+                            given.empty() ? "" : " ", given, given.empty() ? "" : did_you_mean(given, verbs)));
+  }
   const std::vector<std::string> known{"cpu"};
   throw Error(
       fmt::format("--device {}: bench measures cpu, and bench gemm a GPU; an emulated card's time would say "

@@ -216,7 +216,7 @@ void print(const std::vector<std::string>& command, const std::vector<Event>& ev
 }
 
 int emulate(const Options& options, const std::vector<std::string>& command) {
-  if (command.empty()) throw Error("moesaic emulate: a program is wanted after the --");
+  if (command.empty()) throw Error("emulate: a program is wanted after the --");
   refuse_static_runtime(command.front());
   const Journal journal;
   set_environment(options, journal);

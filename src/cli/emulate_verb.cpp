@@ -280,7 +280,7 @@ int print_isa(const std::string& opcode, bool json) {
 
 int emulate(const EmulateOptions& options) {
   if (options.isa) return print_isa(options.file, options.json);
-  if (options.file.empty()) throw Error("moesaic emulate: a FILE is wanted, or --isa; see moesaic emulate --help");
+  if (options.file.empty()) throw Error("emulate: a FILE is wanted, or --isa; see moesaic emulate --help");
   const GpuModel model(options.gpu);
   Device card = model.device();
   if (options.sms > 0) card.sms = options.sms;

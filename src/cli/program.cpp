@@ -45,6 +45,18 @@ std::string option_hint(const CLI::App& verb, const std::vector<std::string>& ar
   return "";
 }
 
+/// What is wrong when the first argument is an option that the program itself does not have; empty when it is not.
+std::string stray_option(const CLI::App& program, const CLI::App& verb, const std::vector<std::string>& arguments) {
+  if (arguments.empty() || !arguments.front().starts_with("-")) return "";
+  const std::string name = arguments.front().substr(0, arguments.front().find('='));
+  if (program.get_option_no_throw(name) != nullptr) return "";
+  if (&verb != &program && verb.get_option_no_throw(name) != nullptr) {
+    return fmt::format("{} stands before the verb; wanted is moesaic {} {}", name, verb.get_name(), name);
+  }
+  const std::vector<std::string> known{"--help", "--version"};
+  return fmt::format("no option {}{}", name, did_you_mean(name, known));
+}
+
 /// Prints help (exit code 0), or what is wrong with the command line (2).
 int explain(const CLI::App& program, const CLI::ParseError& error, const std::vector<std::string>& arguments) {
   if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return program.exit(error);
@@ -54,7 +66,10 @@ int explain(const CLI::App& program, const CLI::ParseError& error, const std::ve
     verb = verb->get_subcommands().front();
     name += " " + verb->get_name();
   }
-  if (verb != &program) {
+  const std::string stray = stray_option(program, *verb, arguments);
+  if (!stray.empty()) {
+    say(fmt::format("moesaic: {}\nSee: moesaic --help\n", stray));
+  } else if (verb != &program) {
     say(fmt::format("{}: {}{}\nSee: {} --help\n", name, error.what(), option_hint(*verb, arguments), name));
   } else if (!arguments.empty() && !arguments.front().starts_with("-")) {
     const std::vector<std::string> known = verb_names(program);
