@@ -222,6 +222,8 @@ TEST_F(Cli, BadInputIsTwoAndNamesWhatIsMeant) {
   expect("bench gemm --sets x", {"--sets: x is not possible", "from 1 to 64, or auto"});
   expect("bench gemm --layout row", {"--layout: row not in {panels,rows}"});
   expect("bench gemm --rounds 0", {"moesaic bench gemm: --rounds: 0 is not", "See: moesaic bench gemm --help"});
+  expect("synth --model deepseek-v3 --width 2000000000 " + path + "2", {"width 2000000000 is not possible"});
+  expect("synth --model qwen3.5-35b-a3b --width 2147483632 " + path + "2", {"width 2147483632 is not possible"});
   expect("synth --hidden 40 " + path + "2", {"hidden 40", "multiple of 16"});
 }
 
@@ -305,6 +307,23 @@ TEST_F(Cli, JsonOfAPathThatIsNotUtf8) {
     EXPECT_TRUE(Json::accept(result.out)) << arguments;
     EXPECT_TRUE(mentions(result.out, {"/bad\xef\xbf\xbd"}));
   }
+}
+
+TEST_F(Cli, CommandsToTryNextCanBePasted) {
+  const std::string path = (directory_ / "it's a model").string();
+  const std::string typed = "\"" + path + "\"";
+  const Result made = moesaic("synth --experts 4 --top-k 2 --hidden 64 --width 48 --json " + typed);
+  ASSERT_EQ(made.exit_code, 0) << made.error;
+  const Result run = moesaic("run --device cpu --check --json " + typed);
+  ASSERT_EQ(run.exit_code, 0) << run.error;
+  for (const std::string& report : {made.out, run.out}) {
+    std::string next = Json::parse(report)["next"][0];
+    next.resize(next.find(" --"));
+    ASSERT_TRUE(next.starts_with("moesaic "));
+    EXPECT_EQ(shell(next.substr(8) + " --device cpu --tokens 0 >/dev/null 2>&1"), 0) << next;
+  }
+  const Result one = moesaic("bench --device cpu --tokens 1 --pairs 1 " + typed);
+  EXPECT_TRUE(mentions(one.out, {", 1 token, "}));
 }
 
 TEST_F(Cli, InspectSaysWhatIsThereAndWhereItRuns) {

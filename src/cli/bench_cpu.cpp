@@ -104,12 +104,13 @@ CpuTimes measure_cpu(const Layer& layer, const Tokens& tokens, int pairs) {
 
 std::string as_text(const CpuTimes& times) {
   return fmt::format(
-      "{}, {} tokens, {} threads; medians of {} interleaved pairs (fastest to slowest)\n"
+      "{}, {} {}, {} {}; medians of {} interleaved pairs (fastest to slowest)\n"
       "cpu engine, the whole layer              {}\n"
       "sgemm on weights expanded to float       {}   both GEMMs alone, by OpenBLAS\n"
       "reading {:8.1f} MB of stored weights     {:9.3f} ms   at {:.1f} GB/s, measured\n"
       "The engine takes {:.2f} times the time of sgemm (median of the pairs' ratios).\n",
-      times.what, times.tokens, times.threads, times.engine.size(), spread(times.engine), spread(times.sgemm),
+      times.what, times.tokens, times.tokens == 1 ? "token" : "tokens", times.threads,
+      times.threads == 1 ? "thread" : "threads", times.engine.size(), spread(times.engine), spread(times.sgemm),
       static_cast<double>(times.bytes) / 1e6, times.floor() * 1e3, times.stream / 1e9, median_ratio(times));
 }
 

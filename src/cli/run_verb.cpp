@@ -17,6 +17,7 @@
 #include "cli/loading.hpp"
 #include "cli/nearest.hpp"
 #include "cli/places.hpp"
+#include "cli/quoted.hpp"
 #include "cli/report.hpp"
 #include "cli/verbs.hpp"
 #include "cli/whole_number.hpp"
@@ -88,7 +89,7 @@ std::vector<int> tokens_per_expert(const Routing& routing) {
 
 std::vector<std::string> suggestions(const RunOptions& options, const device::Place& place, const Layer& layer,
                                      const RunReport& report) {
-  const std::string command = fmt::format("moesaic run {}", options.directory);
+  const std::string command = fmt::format("moesaic run {}", quoted(options.directory));
   const bool on_cpu = place.kind == device::Place::Kind::cpu;
   if (exit_code(report) != kOk) {
     if (on_cpu) return {"this should not happen: please report it, with the checkpoint or how it was made"};

@@ -2,6 +2,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -11,6 +13,7 @@
 #include "cli/activity.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/known_models.hpp"
+#include "cli/quoted.hpp"
 #include "cli/verbs.hpp"
 #include "cli/whole_number.hpp"
 
@@ -53,7 +56,9 @@ checkpoint::Synth plan(const SynthOptions& options) {
   if (options.top_k != 0) shape.top_k = options.top_k;
   if (options.hidden != 0) shape.hidden = options.hidden;
   if (options.width != 0) {
-    shape.shared_width = shape.shared_width * options.width / shape.width;
+    constexpr std::int64_t kMost = std::numeric_limits<int>::max();
+    const std::int64_t shared = std::int64_t{shape.shared_width} * options.width / shape.width;
+    shape.shared_width = static_cast<int>(std::min(shared, kMost));
     shape.width = options.width;
   }
   wanted.layers = options.layers;
@@ -109,7 +114,7 @@ void synth(const SynthOptions& options) {
                            [&](std::uint64_t done, std::uint64_t total) { activity.update(done, total); });
   }
   const std::uint64_t bytes = std::filesystem::file_size(directory / "model.safetensors");
-  const std::string next = fmt::format("moesaic run {} --check", options.directory);
+  const std::string next = fmt::format("moesaic run {} --check", quoted(options.directory));
   if (options.json) {
     print_json(options, wanted, bytes, next);
   } else {
