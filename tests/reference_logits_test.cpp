@@ -136,5 +136,19 @@ TEST_F(ReferenceLogits, TheChoiceIsTheirsAndNotOneWithinTheError) {
   }
 }
 
+/// Tokens so large that a logit may be off by hundreds: any weight may be any share then, and no bound is NaN.
+TEST_F(ReferenceLogits, WeightsAreJudgedHoweverLargeTheLogitsAre) {
+  for (std::size_t i = 0; i < tokens_.values.size(); ++i) tokens_.values[i] = encode_bf16(i % 2 == 0 ? 1e8F : -1e8F);
+  for (const Scoring scoring : {Scoring::softmax, Scoring::chosen_softmax, Scoring::sigmoid}) {
+    for (const bool renormalize : {true, false}) {
+      layer_.router.scoring = scoring;
+      layer_.router.renormalize = renormalize;
+      const Routing routing = reference::route(layer_, tokens_);
+      const reference::Judgement judgement{reference::judge_routing(layer_, tokens_, routing)};
+      EXPECT_TRUE(judgement.passed()) << static_cast<int>(scoring) << " " << renormalize;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace moesaic

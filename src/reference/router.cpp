@@ -84,8 +84,10 @@ std::vector<Bounded> softmax_weights(const Layer& layer, const std::vector<Bound
   for (const std::int32_t e : chosen) {
     const double below = largest - logits[static_cast<std::size_t>(e)].value;
     const double weight = std::exp(-below) / sum;
+    // No weight is above 1, however far off the logits may be.
+    const double moved = off < 1 ? weight * std::expm1(2 * off) : std::min(1.0, std::exp(2 * off - below) / sum);
     const double roundings = static_cast<double>(logits.size() + chosen.size()) + 22 + below + 1;
-    weights.push_back({weight, weight * (std::expm1(2 * off) + roundings * kUnit) * kSlack + 0x1p-126});
+    weights.push_back({weight, (moved + weight * roundings * kUnit) * kSlack + 0x1p-126});
   }
   return weights;
 }
