@@ -22,7 +22,10 @@ void print_inspection(const InspectOptions& options) {
     const Activity activity("reading the headers");
     return checkpoint::open(options.directory);
   }();
-  const Inspection inspection = inspect(model);
+  const Inspection inspection = [&] {
+    const Activity activity("looking for the experts");
+    return inspect(model);
+  }();
   fmt::print("{}", options.json ? as_json(inspection) + "\n" : as_text(inspection, wants_colour()));
 }
 

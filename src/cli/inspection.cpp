@@ -45,8 +45,7 @@ std::vector<Runs> places(const std::vector<LayerPlan>& plans) {
   return runs;
 }
 
-std::string router_words(const Layer& layer) {
-  const Router& router = layer.router;
+std::string scoring_words(const Router& router) {
   switch (router.scoring) {
     case Scoring::softmax:
       return router.renormalize ? "softmax over all experts, then the best; their weights divided by their sum"
@@ -60,6 +59,22 @@ std::string router_words(const Layer& layer) {
       router.groups == 1 ? "" : fmt::format(" within the best {} of {} groups", router.top_groups, router.groups);
   return fmt::format("sigmoid; the best of score + correction{}; weights{} times {}", groups,
                      router.renormalize ? " divided by their sum," : "", router.scale);
+}
+
+std::string router_words(const checkpoint::Config& config) {
+  const checkpoint::Architecture& names = *config.architecture;
+  std::string words = scoring_words(config.outline.router);
+  if (!names.input_scale.empty()) words = "of the normalised and scaled token: " + words;
+  if (!names.router_bias.empty()) words += "; logits with a bias";
+  if (!names.expert_scale.empty()) words += "; times a scale of the expert";
+  return words;
+}
+
+std::string shared_words(const checkpoint::Config& config) {
+  const int width = config.outline.shape.shared_width;
+  if (width == 0) return "";
+  if (config.architecture->norms) return fmt::format(", dense MLP beside them {}", width);
+  return fmt::format(", shared {}{}", width, config.architecture->shared_gate.empty() ? "" : " with a gate");
 }
 
 std::string_view activation_words(const Layer& layer) {
@@ -133,7 +148,10 @@ Inspection inspect(const checkpoint::Model& model) {
   result.model = &model;
   for (const int index : model.config.moe_layers) {
     result.indices.push_back(index);
-    result.plans.push_back(checkpoint::plan_layer(model, index));
+    LayerPlan plan = checkpoint::plan_layer(model, index);
+    // Where each matrix lies is for loading, and more than all the rest.
+    for (ExpertsPlan* experts : {&plan.gate_up, &plan.down}) experts->sources = {};
+    result.plans.push_back(std::move(plan));
   }
   result.runs = places(result.plans);
   result.next.push_back(
@@ -153,11 +171,10 @@ std::string as_text(const Inspection& inspection, bool colour) {
   line("model", fmt::format("{}: {}, {} of {} layers with experts, {:.1f} MB of them on disk",
                             inspection.model->directory.string(), config.architecture->title, inspection.plans.size(),
                             config.layer_count, megabytes(disk_bytes(inspection))));
-  line("shape", fmt::format("{} experts, {} for each token, hidden {}, expert width {}{}; {}", shape.experts,
-                            shape.top_k, shape.hidden, shape.width,
-                            shape.shared_width > 0 ? fmt::format(", shared {}", shape.shared_width) : "",
-                            activation_words(config.outline)));
-  line("router", router_words(config.outline));
+  line("shape",
+       fmt::format("{} experts, {} for each token, hidden {}, expert width {}{}; {}", shape.experts, shape.top_k,
+                   shape.hidden, shape.width, shared_words(config), activation_words(config.outline)));
+  line("router", router_words(config));
   for (const Run& run : alike(inspection)) {
     const int first = inspection.indices[run.first];
     const int last = inspection.indices[run.last];
@@ -198,9 +215,11 @@ std::string as_json(const Inspection& inspection) {
                        {"top_k", outline.shape.top_k},
                        {"hidden", outline.shape.hidden},
                        {"width", outline.shape.width},
-                       {"shared_width", outline.shape.shared_width}}},
+                       {"shared_width", outline.shape.shared_width},
+                       {"shared_gate", !config.architecture->shared_gate.empty()},
+                       {"norms", config.architecture->norms}}},
                      {"activation", activation_words(outline)},
-                     {"router", router_words(outline)},
+                     {"router", router_words(config)},
                      {"layers", layers},
                      {"runs_on", runs},
                      {"next", inspection.next}};

@@ -19,7 +19,7 @@ struct Runs {
 struct Inspection {
   const checkpoint::Model* model = nullptr;  ///< must outlive it
   std::vector<int> indices;                  ///< of the layers with experts
-  std::vector<checkpoint::LayerPlan> plans;  ///< one for each of them
+  std::vector<checkpoint::LayerPlan> plans;  ///< one for each of them, without the sources of its experts
   std::vector<Runs> runs;
   std::vector<std::string> next;
 };
