@@ -202,7 +202,7 @@ TEST_F(ConfigFile, OtherCompressedFormatsAreRefusedByName) {
   for (const char* format : {"int-quantized", "pack-quantized", "marlin-24", "naive-quantized", "mxfp4-pack-quantized",
                              "mxfp8-quantized", "dense"}) {
     EXPECT_TRUE(mentions(about(compressed(format, {{"group_0", group(kInt8, nullptr)}})),
-                         {"group_0.format", format, "float-quantized, nvfp4-pack-quantized"}));
+                         {"config.json: quantization_config.format", format, "float-quantized, nvfp4-pack-quantized"}));
   }
   const auto fp8 = [&](const Json& weights, const Json& inputs) {
     return about(compressed("float-quantized", {{"group_0", group(weights, inputs)}}));
@@ -268,8 +268,19 @@ TEST_F(ConfigFile, GroupsMeanTheModulesThatTheyName) {
   EXPECT_EQ(name("model.layers.3.mlp.experts.7.up_proj"), "bf16") << "ignored by name";
   EXPECT_EQ(name("model.layers.3.mlp.experts.7.up_proj2"), "FP8 dynamic");
   EXPECT_EQ(name("model.layers.1.mlp.experts.gate_up_proj", Kind::fused), "bf16") << "not a Linear";
-  EXPECT_TRUE(mentions(about(compressed("mixed-precision", {{"group_0", group(kFp8Channel, kFp8Token)}})),
-                       {"group_0.format", "mixed-precision"}));
+  // What is not read is refused where it is needed, and not before.
+  const Json unnamed = compressed("mixed-precision", {{"group_0", group(kFp8Channel, kFp8Token)}});
+  try {
+    format(unnamed, "model.layers.1.mlp.experts.0.gate_proj");
+    FAIL() << "nothing was thrown";
+  } catch (const Error& e) {
+    EXPECT_TRUE(mentions(e.what(), {"quantization_config.format", "mixed-precision"}));
+  }
+  Json integers = group({{"num_bits", 4}, {"type", "int"}}, nullptr, {"re:.*self_attn.*"});
+  integers["format"] = "pack-quantized";
+  const Json attention = compressed("mixed-precision", {{"group_0", integers}, {"group_1", fp8}});
+  EXPECT_EQ(format(attention, "model.layers.1.mlp.experts.0.gate_proj").name, "FP8 dynamic");
+  EXPECT_THROW(format(attention, "model.layers.1.self_attn.q_proj"), Error);
 }
 
 TEST_F(ConfigFile, Fp8OfDeepSeekAndQwen) {
@@ -289,6 +300,10 @@ TEST_F(ConfigFile, Fp8OfDeepSeekAndQwen) {
   EXPECT_TRUE(mentions(about(quantization), {"activation_scheme", "static"}));
   quantization["activation_scheme"] = "static";
   EXPECT_EQ(format(quantization, "model.layers.1.mlp.experts.0.up_proj").name, "FP8 static");
+  quantization["scale_fmt"] = "float";
+  EXPECT_TRUE(mentions(about(quantization), {"scale_fmt", "float", "ue8m0"}));
+  quantization["scale_fmt"] = "ue8m0";
+  EXPECT_EQ(about(quantization), "");
   quantization["fmt"] = "e5m2";
   EXPECT_TRUE(mentions(about(quantization), {"fmt", "e5m2", "e4m3"}));
 }
@@ -351,6 +366,11 @@ TEST_F(ConfigFile, ModelOptsMixNamesEachModule) {
   }
   quantization["quantized_layers"][block + "experts"]["group_size"] = 32;
   EXPECT_THROW(format(quantization, up), Error);
+  // Their own file's part, copied into config.json.
+  const Json copied = {{"quant_method", "modelopt"},
+                       {"quantization", {{"quant_algo", "NVFP4"}, {"exclude_modules", {"*shared*"}}}}};
+  EXPECT_EQ(format(copied, up).name, "NVFP4");
+  EXPECT_EQ(format(copied, block + "shared_expert.up_proj").name, "bf16");
   quantization["quantized_layers"] = {"lm_head"};
   EXPECT_TRUE(mentions(about(quantization), {"quantization_config.quantized_layers", "must be an object"}));
   quantization["quantized_layers"] = {{"lm_head", 3}};
@@ -373,7 +393,7 @@ TEST_F(ConfigFile, ListsOfModulesAreChecked) {
   EXPECT_TRUE(mentions(with("lm_head"), {"ignore", "list of texts"}));
   EXPECT_TRUE(mentions(with({"lm_head", 3}), {"ignore", "holds 3"}));
   EXPECT_TRUE(mentions(with({"re:(a"}), {"quantization_config.ignore", "re:(a", "cannot be read"}));
-  EXPECT_TRUE(mentions(with({"re:(?!b)a"}), {"re:(?!b)a", "cannot be read"})) << "looking ahead is not supported";
+  EXPECT_TRUE(mentions(with({"re:(?!b)a"}), {"re:(?!b)a", "looking ahead or behind is not supported"}));
   EXPECT_TRUE(mentions(with({"re:" + std::string(3000, 'a')}), {"3003 bytes"}));
 }
 

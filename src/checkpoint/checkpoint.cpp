@@ -18,9 +18,9 @@ constexpr std::string_view kIndexFile = "model.safetensors.index.json";
 std::filesystem::path file_in(const std::filesystem::path& directory, const std::string& index, const Json& name) {
   const std::string text = name.is_string() ? name.get<std::string>() : std::string();
   const std::filesystem::path path(text);
-  if (text.empty() || text.find('\0') != std::string::npos || path.filename() != path || path == "." || path == "..") {
-    throw Error(fmt::format("{}: weight_map names {}; must be the name of a file in the same directory", index,
-                            name.dump(-1, ' ', true)));
+  if (text.empty() || !is_printable(text) || path.filename() != path || path == "." || path == "..") {
+    throw Error(
+        fmt::format("{}: weight_map names {}; must be the name of a file in the same directory", index, shown(name)));
   }
   return directory / path;
 }
@@ -58,16 +58,20 @@ void add_sharded(Model& model, const std::filesystem::path& index_file) {
 
 Model open(const std::filesystem::path& directory) {
   if (!std::filesystem::is_directory(directory)) {
-    throw Error(fmt::format("{}: no such directory; a model is a directory with config.json and *.safetensors",
-                            directory.string()));
+    throw Error(fmt::format("{}: {}; a model is a directory with config.json and *.safetensors", directory.string(),
+                            std::filesystem::exists(directory) ? "not a directory" : "no such directory"));
   }
   Model model{directory, read_config(directory / "config.json"), {}};
   const std::filesystem::path single = directory / kSingleFile;
   const std::filesystem::path index = directory / kIndexFile;
+  // A link that leads nowhere is there, too: what it should lead to is missing then.
+  const auto is_there = [](const std::filesystem::path& file) {
+    return std::filesystem::symlink_status(file).type() != std::filesystem::file_type::not_found;
+  };
   // transformers looks for them in this order.
-  if (std::filesystem::exists(single)) {
+  if (is_there(single)) {
     add_file(model, single);
-  } else if (std::filesystem::exists(index)) {
+  } else if (is_there(index)) {
     add_sharded(model, index);
   } else {
     throw Error(fmt::format("{}: holds neither {} nor {}", directory.string(), kSingleFile, kIndexFile));

@@ -7,6 +7,9 @@
 namespace moesaic::checkpoint {
 namespace {
 
+/// The format of a configuration whose groups have formats of their own.
+constexpr std::string_view kMixed = "mixed-precision";
+
 /// What a group says of its activations. `group` is its section.
 InputScheme float_inputs(const Section& group) {
   if (group.find("input_activations") == nullptr) {
@@ -25,7 +28,7 @@ InputScheme float_inputs(const Section& group) {
   const std::string strategy = inputs.text("strategy");
   if (strategy == "token") return InputScheme::fp8_token;
   if (strategy != "group") {
-    throw inputs.fail("strategy", fmt::format("is {}; supported when dynamic: token, group", Section::shown(strategy)));
+    throw inputs.fail("strategy", fmt::format("is {}; supported when dynamic: token, group", shown(strategy)));
   }
   inputs.require("group_size", kBlockSide);
   return InputScheme::fp8_group;
@@ -43,7 +46,7 @@ const Format& float_format(const Section& group) {
                              : strategy == "block"   ? Granularity::block
                                                      : Granularity::none;
   if (scales == Granularity::none) {
-    throw weights.fail("strategy", fmt::format("is {}; supported: tensor, channel, block", Section::shown(strategy)));
+    throw weights.fail("strategy", fmt::format("is {}; supported: tensor, channel, block", shown(strategy)));
   }
   if (scales == Granularity::block) {
     weights.require("block_structure", {kBlockSide, kBlockSide}, {kBlockSide, kBlockSide});
@@ -78,18 +81,19 @@ const Format& nvfp4_format(const Section& group) {
   return *find_format(kNvfp4Pack, Granularity::none, InputScheme::nvfp4);
 }
 
-/// `format`: what the configuration as a whole says, for groups that do not say it themselves.
-const Format& group_format(const Section& group, const std::string& whole) {
+/// What the configuration as a whole says of its format counts for groups that do not say it themselves.
+const Format& group_format(const Section& group, const Section& quantization) {
   group.require_none("output_activations", "outputs are not quantized here");
-  const std::string format = group.find("format") != nullptr ? group.text("format") : whole;
-  if (format != whole && whole != "mixed-precision") {
+  const std::string whole = quantization.text("format");
+  const Section& speaker = group.find("format") != nullptr ? group : quantization;
+  const std::string format = speaker.text("format");
+  if (format != whole && whole != kMixed) {
     throw group.fail("format", fmt::format("is {}, but that of quantization_config is {}; they must agree",
-                                           Section::shown(format), Section::shown(whole)));
+                                           shown(format), shown(whole)));
   }
   if (format == "float-quantized") return float_format(group);
   if (format == "nvfp4-pack-quantized") return nvfp4_format(group);
-  throw group.fail("format",
-                   fmt::format("is {}; supported: float-quantized, nvfp4-pack-quantized", Section::shown(format)));
+  throw speaker.fail("format", fmt::format("is {}; supported: float-quantized, nvfp4-pack-quantized", shown(format)));
 }
 
 }  // namespace
@@ -99,7 +103,7 @@ Quantization read_compressed_tensors(const Section& quantization) {
   if (const Json* sparsity = quantization.find("sparsity_config"); sparsity != nullptr && !sparsity->empty()) {
     quantization.section("sparsity_config").require("format", "dense");
   }
-  const std::string whole = quantization.text("format");
+  const bool mixed = quantization.text("format") == kMixed;
   const Section groups = quantization.section("config_groups");
   if (groups.object().empty()) throw quantization.fail("config_groups", "is empty; must hold the quantized layers");
 
@@ -110,7 +114,13 @@ Quantization read_compressed_tensors(const Section& quantization) {
     Quantization::Rule rule;
     rule.targets = read_names(group, "targets", ModuleNames::Dialect::compressed_tensors);
     rule.every_linear = rule.targets.names("Linear");
-    rule.format = &group_format(group, whole);
+    try {
+      rule.format = &group_format(group, quantization);
+    } catch (const Error& e) {
+      // What is not read of a mix may be of a part that is not read either: attention, say.
+      if (!mixed) throw;
+      rule.refusal = e.what();
+    }
     result.rules_.push_back(std::move(rule));
   }
   return result;

@@ -30,8 +30,8 @@ const Architecture& find_architecture(const Section& config) {
       supported.push_back(name);
     }
   }
-  throw config.fail("model_type", fmt::format("is {}; supported: {}", type ? Section::shown(*type) : "missing",
-                                              fmt::join(supported, ", ")));
+  throw config.fail("model_type",
+                    fmt::format("is {}; supported: {}", type ? shown(*type) : "missing", fmt::join(supported, ", ")));
 }
 
 /// A number that goes by several names; those that are there must agree.
@@ -138,7 +138,7 @@ void mark_listed(const Section& config, Dense& dense) {
   if (!list->is_array()) throw config.fail("mlp_only_layers", "must be a list of layer indices");
   for (const Json& item : *list) {
     if (!item.is_number_unsigned()) {
-      throw config.fail("mlp_only_layers", fmt::format("holds {}; must be layer indices", Section::shown(item)));
+      throw config.fail("mlp_only_layers", fmt::format("holds {}; must be layer indices", shown(item)));
     }
     const auto index = item.get<std::uint64_t>();  // past the last layer is harmless and published
     if (index < dense.size()) dense[index] = true;
@@ -154,7 +154,7 @@ void mark_typed(const Section& config, Dense& dense) {
   }
   for (std::size_t i = 0; i < types.size(); ++i) {
     if (types[i] != "dense" && types[i] != "sparse") {
-      throw config.fail("mlp_layer_types", fmt::format("holds {}; supported: dense, sparse", Section::shown(types[i])));
+      throw config.fail("mlp_layer_types", fmt::format("holds {}; supported: dense, sparse", shown(types[i])));
     }
     if (types[i] == "dense") dense[i] = true;
   }

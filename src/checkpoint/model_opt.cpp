@@ -18,7 +18,8 @@ const Format& algorithm_format(const Section& section) {
   const bool a16 = algorithm == "W4A16_NVFP4";
   if (!a16 && algorithm != "NVFP4") {
     throw section.fail("quant_algo",
-                       fmt::format("is {}; supported: FP8, NVFP4, W4A16_NVFP4", Section::shown(algorithm)));
+                       fmt::format("is {}; supported: FP8, NVFP4, W4A16_NVFP4, and {} for a model as a whole",
+                                   shown(algorithm), kMixedPrecision));
   }
   section.require("group_size", kNvfp4Group, kNvfp4Group);
   return *find_format(kModelOpt, Granularity::none, a16 ? InputScheme::bf16 : InputScheme::nvfp4);

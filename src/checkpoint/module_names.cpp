@@ -5,6 +5,7 @@
 #include <re2/stringpiece.h>
 
 #include <algorithm>
+#include <array>
 #include <stdexcept>
 
 #include "checkpoint/section.hpp"
@@ -62,8 +63,12 @@ void ModuleNames::add_pattern(const std::string& entry, const std::string& patte
   options.set_max_mem(1 << 20);
   auto compiled = std::make_shared<const RE2>(pattern, options);
   if (!compiled->ok()) {
+    const bool looks_around = std::ranges::any_of(std::array{"(?=", "(?!", "(?<=", "(?<!"}, [&](const char* group) {
+      return pattern.find(group) != std::string::npos;
+    });
     throw std::invalid_argument(
-        fmt::format("holds the pattern {}, which cannot be read: {}", Section::shown(entry), compiled->error()));
+        fmt::format("holds the pattern {}, which cannot be read: {}", shown(entry),
+                    looks_around ? "looking ahead or behind is not supported" : compiled->error()));
   }
   patterns_.push_back(std::move(compiled));
 }

@@ -14,6 +14,7 @@ constexpr std::size_t kMaxNames = 200'000;
 /// are powers of two) is a wish of its own kernels: activations get the scales of fp8_group all the same.
 const Format& fp8_format(const Section& quantization) {
   quantization.require("fmt", "e4m3", "e4m3");
+  quantization.require("scale_fmt", "ue8m0", "ue8m0");
   if (quantization.find("weight_block_size") == nullptr) {
     quantization.require("activation_scheme", "static");
     return *find_format(kFp8Method, Granularity::tensor, InputScheme::fp8_static);
@@ -42,24 +43,23 @@ const Quantization::Listed* Quantization::find_listed(std::string_view module) c
 
 const Format& Quantization::format_of(std::string_view module, Kind kind) const {
   if (ignored_.contains(module)) return kPlainFormat;
-  if (const Listed* listed = find_listed(module); listed != nullptr) {
-    if (listed->format == nullptr) throw Error(listed->refusal);
-    return *listed->format;
-  }
+  if (const Listed* listed = find_listed(module); listed != nullptr) return format_in(*listed);
   // compressed-tensors' match_targets: a name goes before a pattern, and a pattern before a class.
   for (const Rule& rule : rules_) {
-    if (rule.targets.names(module)) return *rule.format;
+    if (rule.targets.names(module)) return format_in(rule);
   }
   for (const Rule& rule : rules_) {
-    if (rule.targets.matches(module)) return *rule.format;
+    if (rule.targets.matches(module)) return format_in(rule);
   }
   for (const Rule& rule : rules_) {
-    if (kind == Kind::linear ? rule.every_linear : rule.every_fused) return *rule.format;
+    if (kind == Kind::linear ? rule.every_linear : rule.every_fused) return format_in(rule);
   }
   return kPlainFormat;
 }
 
 Quantization read_quantization(const Section& config, const Section* model_opt) {
+  config.require_none("compression_config",
+                      "the form that early compressed-tensors wrote; newer ones write quantization_config");
   if (config.find("quantization_config") == nullptr) {
     if (model_opt == nullptr) return {};
     return read_model_opt(model_opt->section("quantization"), "exclude_modules");
@@ -75,6 +75,10 @@ Quantization read_quantization(const Section& config, const Section* model_opt) 
   if (method == "compressed-tensors") return read_compressed_tensors(quantization);
   if (method == "modelopt" || method == "modelopt_fp4") {
     // Its older versions list the layers of a mix in their own file alone.
+    // Some copy their own file's part into config.json as it is.
+    if (quantization.find("quant_algo") == nullptr && quantization.find("quantization") != nullptr) {
+      return read_model_opt(quantization.section("quantization"), "exclude_modules");
+    }
     const bool elsewhere = quantization.find("quantized_layers") == nullptr && model_opt != nullptr;
     if (!elsewhere || quantization.find("quant_algo") == nullptr || quantization.text("quant_algo") != kMixedPrecision)
       return read_model_opt(quantization, "ignore");
@@ -90,7 +94,7 @@ Quantization read_quantization(const Section& config, const Section* model_opt) 
   throw quantization.fail("quant_method",
                           fmt::format("is {}; supported: compressed-tensors (float-quantized, nvfp4-pack-quantized), "
                                       "fp8, modelopt (FP8, NVFP4, a mix of them), mxfp4",
-                                      Section::shown(method)));
+                                      shown(method)));
 }
 
 }  // namespace moesaic::checkpoint

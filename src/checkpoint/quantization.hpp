@@ -27,15 +27,21 @@ class Quantization {
  private:
   struct Rule {
     ModuleNames targets;
-    bool every_linear = false;  ///< the class Linear is a target
-    bool every_fused = false;   ///< a fused module is meant too
-    const Format* format = nullptr;
+    bool every_linear = false;       ///< the class Linear is a target
+    bool every_fused = false;        ///< a fused module is meant too
+    const Format* format = nullptr;  ///< null: it is not read
+    std::string refusal{};           ///< why not, as a sentence
   };
   /// What is said of one module and those below it.
   struct Listed {
     const Format* format = nullptr;  ///< null: it is not read
     std::string refusal{};           ///< why not, as a sentence
   };
+  /// The format of a rule or a listed module. Throws Error where it is not read.
+  static const Format& format_in(const auto& said) {
+    if (said.format == nullptr) throw Error(said.refusal);
+    return *said.format;
+  }
   friend Quantization read_compressed_tensors(const Section& quantization);
   friend Quantization read_model_opt(const Section& quantization, std::string_view ignored);
   friend Quantization read_quantization(const Section& config, const Section* model_opt);

@@ -91,9 +91,4 @@ Section Section::section(std::string_view key) const {
   return {*value, fmt::format("{}{}.", where_, key)};
 }
 
-std::string Section::shown(const Json& value) {
-  const std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
-  return text.size() <= 120 ? text : text.substr(0, 117) + "...";
-}
-
 }  // namespace moesaic::checkpoint

@@ -47,9 +47,6 @@ class Section {
 
   const Json& object() const { return object_; }
 
-  /// A value as it may stand in an error: one line, not too long, no control characters.
-  static std::string shown(const Json& value);
-
  private:
   const Json& object_;
   std::string where_;
