@@ -1,10 +1,16 @@
 #include "checkpoint/safetensors.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <gtest/gtest.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <ctime>
@@ -167,6 +173,38 @@ TEST(Safetensors, AFileThatShrinksIsAnError) {
   } catch (const Error& e) {
     EXPECT_TRUE(mentions(e.what(), {file.string(), "a: could not be read", "has become shorter"}));
   }
+}
+
+/// How much of a file the page cache holds, from 0 to 1.
+double cached(const std::filesystem::path& file) {
+  const std::size_t bytes = std::filesystem::file_size(file);
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  void* const map = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, descriptor, 0);
+  EXPECT_NE(map, MAP_FAILED);
+  std::vector<unsigned char> pages((bytes + page - 1) / page);
+  EXPECT_EQ(::mincore(map, bytes, pages.data()), 0);
+  ::munmap(map, bytes);
+  ::close(descriptor);
+  const auto held = std::ranges::count_if(pages, [](unsigned char state) { return (state & 1U) != 0; });
+  return static_cast<double>(held) / static_cast<double>(pages.size());
+}
+
+TEST(Safetensors, PagesAreGivenBackWhereTheyAreNotWanted) {
+  const TemporaryDirectory directory;
+  struct statfs system {};
+  ASSERT_EQ(::statfs(directory.path().c_str(), &system), 0);
+  if (system.f_type == TMPFS_MAGIC) GTEST_SKIP() << "the page cache is all that this file system has";
+  const auto file = directory / "x";
+  std::vector<std::byte> bytes(std::size_t{4} << 20);
+  write_file(file, std::string(bytes.size(), 'a'));
+  const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_EQ(::fsync(descriptor), 0);  // what is not on the disk yet cannot be given back
+  ::close(descriptor);
+  FileReader().read(file, 0, bytes, "a");
+  EXPECT_GT(cached(file), 0.9);
+  FileReader(PageCache::given_back).read(file, 0, bytes, "a");
+  EXPECT_LT(cached(file), 0.1);
 }
 
 TEST(Safetensors, OnlyRegularFilesAreRead) {

@@ -47,6 +47,7 @@ void FileReader::read(const std::filesystem::path& file, std::uint64_t begin, st
     }
     done += static_cast<std::size_t>(got);
   }
+  if (cache_ == PageCache::kept) return;
   // Advice; where it is not taken, nothing is lost but memory.
   ::posix_fadvise(from, static_cast<off_t>(begin), static_cast<off_t>(out.size()), POSIX_FADV_DONTNEED);
 }

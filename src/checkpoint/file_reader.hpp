@@ -9,12 +9,17 @@
 
 namespace moesaic::checkpoint {
 
-/// Reads pieces of files. What has been read is given back by the system's page cache at once: it would otherwise hold
-/// a model twice, which on a machine whose GPU shares the host's memory leaves the less for the model itself. Files are
-/// read, not mapped: one that shrinks meanwhile gives an Error instead of killing the process.
+/// What becomes of a file's pages in the system's cache when they have been read.
+enum class PageCache : std::uint8_t {
+  kept,        ///< as the system likes: the next run need not read the disk
+  given_back,  ///< at once: where a GPU shares the host's memory, a model would lie in it twice
+};
+
+/// Reads pieces of files. Files are read, not mapped: one that shrinks meanwhile gives an Error instead of killing the
+/// process.
 class FileReader {
  public:
-  FileReader() = default;
+  explicit FileReader(PageCache cache = PageCache::kept) : cache_(cache) {}
   ~FileReader();
   FileReader(const FileReader&) = delete;
   FileReader& operator=(const FileReader&) = delete;
@@ -26,6 +31,7 @@ class FileReader {
  private:
   int descriptor(const std::filesystem::path& file);
 
+  PageCache cache_;
   std::map<std::filesystem::path, int> open_;
 };
 

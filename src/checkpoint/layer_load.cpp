@@ -16,7 +16,8 @@ namespace {
 /// Reads slices and counts them.
 class Loader {
  public:
-  Loader(std::uint64_t total, const Progress& progress) : total_(total), progress_(progress) {}
+  Loader(std::uint64_t total, const Progress& progress, PageCache cache)
+      : reader_(cache), total_(total), progress_(progress) {}
 
   void read(const Slice& slice, std::span<std::byte> out) {
     const StoredTensor& stored = *slice.stored;
@@ -182,8 +183,8 @@ std::uint64_t bytes_to_read(const LayerPlan& plan) {
 
 }  // namespace
 
-Layer load_layer(const LayerPlan& plan, const Progress& progress, const CodesSink& sink) {
-  Loader loader(bytes_to_read(plan), progress);
+Layer load_layer(const LayerPlan& plan, const Progress& progress, const CodesSink& sink, PageCache cache) {
+  Loader loader(bytes_to_read(plan), progress, cache);
   Layer layer = plan.layer;
   for (const VectorPlan& vector : plan.vectors) {
     const Tensor& tensor = vector.stored->tensor;

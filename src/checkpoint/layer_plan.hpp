@@ -9,6 +9,7 @@
 
 #include "checkpoint/checkpoint.hpp"
 #include "checkpoint/experts_plan.hpp"
+#include "checkpoint/file_reader.hpp"
 #include "spec/layer.hpp"
 
 /// What loading a layer will read and hold, found in the headers alone.
@@ -49,6 +50,7 @@ using CodesSink = std::function<void(bool down, std::size_t first, std::span<con
 
 /// Loads what was found, reading each tensor once, to where it stays. Throws Error for NaN among weights, for scales
 /// that are not positive and finite, and when a file has become shorter.
-Layer load_layer(const LayerPlan& plan, const Progress& progress = {}, const CodesSink& sink = {});
+Layer load_layer(const LayerPlan& plan, const Progress& progress = {}, const CodesSink& sink = {},
+                 PageCache cache = PageCache::kept);
 
 }  // namespace moesaic::checkpoint

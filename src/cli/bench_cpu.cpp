@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <deque>
 #include <filesystem>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -18,6 +19,7 @@
 #include "cli/loading.hpp"
 #include "engine/cpu_baseline.hpp"
 #include "engine/engine.hpp"
+#include "spec/error.hpp"
 
 namespace moesaic::cli {
 namespace {
@@ -69,6 +71,20 @@ nlohmann::json spread_json(const std::vector<double>& seconds) {
   return {{"median_s", median(seconds)}, {"min_s", *lo}, {"max_s", *hi}};
 }
 
+/// Says first how much memory that takes. Throws Error when there is not enough.
+engine::FloatGemms expanded(const Layer& layer, const Routing& routing, int threads) {
+  const double megabytes = static_cast<double>(engine::float_bytes(layer, routing)) / 1e6;
+  const Activity activity(fmt::format("expanding the weights to {:.1f} MB of floats", megabytes));
+  try {
+    return {layer, routing, threads};
+  } catch (const std::bad_alloc&) {
+    throw Error(
+        fmt::format("not enough memory for {:.1f} MB of weights expanded to float; fewer --experts or --tokens "
+                    "take less",
+                    megabytes));
+  }
+}
+
 }  // namespace
 
 Layer layer_to_bench(const std::string& directory, const checkpoint::Synth& synth) {
@@ -89,8 +105,8 @@ CpuTimes measure_cpu(const Layer& layer, const Tokens& tokens, int pairs) {
   times.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   const std::unique_ptr<engine::Engine> engine = engine::make_cpu_engine(layer, times.threads);
   const Routing routing = engine->run(tokens, engine::Keep::output).routing;
-  engine::FloatGemms sgemm(layer, routing, times.threads);
-  sgemm.run();
+  engine::FloatGemms sgemm = expanded(layer, routing, times.threads);
+  times.sgemm_each_by_itself = sgemm.each_by_itself();
   for (int pair = 0; pair < pairs; ++pair) {
     const auto start = std::chrono::steady_clock::now();
     engine->run(tokens, engine::Keep::output);
@@ -106,11 +122,12 @@ std::string as_text(const CpuTimes& times) {
   return fmt::format(
       "{}, {} {}, {} {}; medians of {} interleaved pairs (fastest to slowest)\n"
       "cpu engine, the whole layer              {}\n"
-      "sgemm on weights expanded to float       {}   both GEMMs alone, by OpenBLAS\n"
+      "sgemm on weights expanded to float       {}   both GEMMs alone, by OpenBLAS, {}\n"
       "reading {:8.1f} MB of stored weights     {:9.3f} ms   at {:.1f} GB/s, measured\n"
       "The engine takes {:.2f} times the time of sgemm (median of the pairs' ratios).\n",
       times.what, times.tokens, times.tokens == 1 ? "token" : "tokens", times.threads,
       times.threads == 1 ? "thread" : "threads", times.engine.size(), spread(times.engine), spread(times.sgemm),
+      times.sgemm_each_by_itself ? "an expert a thread" : "all threads on each expert",
       static_cast<double>(times.bytes) / 1e6, times.floor() * 1e3, times.stream / 1e9, median_ratio(times));
 }
 
@@ -123,6 +140,7 @@ std::string as_json(const CpuTimes& times) {
       {"pairs", times.engine.size()},
       {"engine", spread_json(times.engine)},
       {"sgemm", spread_json(times.sgemm)},
+      {"sgemm_threads", times.sgemm_each_by_itself ? "each on its own expert" : "all on each expert"},
       {"ratio", median_ratio(times)},
       {"floor", {{"bytes", times.bytes}, {"stream_bytes_per_s", times.stream}, {"seconds", times.floor()}}}};
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);

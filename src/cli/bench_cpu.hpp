@@ -14,10 +14,11 @@ struct CpuTimes {
   std::string what;  ///< model, scheme and layer, in words
   int tokens = 0;
   int threads = 0;
-  std::vector<double> engine;  ///< the whole layer
-  std::vector<double> sgemm;   ///< both GEMMs alone, by OpenBLAS on weights already expanded to float
-  std::uint64_t bytes = 0;     ///< of stored weights that the routing makes the engine read
-  double stream = 0;           ///< bytes per second that this machine reads, measured
+  std::vector<double> engine;         ///< the whole layer
+  std::vector<double> sgemm;          ///< both GEMMs alone, by OpenBLAS on weights already expanded to float
+  bool sgemm_each_by_itself = false;  ///< a thread takes a product; else all share each one: whichever is faster
+  std::uint64_t bytes = 0;            ///< of stored weights that the routing makes the engine read
+  double stream = 0;                  ///< bytes per second that this machine reads, measured
 
   double floor() const { return static_cast<double>(bytes) / stream; }
 };

@@ -22,7 +22,7 @@ std::uint64_t peak_bytes(const checkpoint::LayerPlan& plan, Codes codes) {
   return once;
 }
 
-Layer load(const checkpoint::LayerPlan& plan, Codes codes, engine::CardWeights* card) {
+Layer load(const checkpoint::LayerPlan& plan, Codes codes, engine::CardWeights* card, checkpoint::PageCache cache) {
   const auto megabytes = [](std::uint64_t bytes) { return static_cast<double>(bytes) / 1e6; };
   const std::uint64_t most = peak_bytes(plan, codes);
   say(fmt::format(
@@ -35,7 +35,7 @@ Layer load(const checkpoint::LayerPlan& plan, Codes codes, engine::CardWeights* 
     sink = [card](bool down, std::size_t first, std::span<const std::byte> part) { card->put(down, first, part); };
   }
   return checkpoint::load_layer(
-      plan, [&](std::uint64_t done, std::uint64_t total) { activity.update(done, total); }, sink);
+      plan, [&](std::uint64_t done, std::uint64_t total) { activity.update(done, total); }, sink, cache);
 }
 
 }  // namespace moesaic::cli

@@ -19,6 +19,7 @@ std::uint64_t peak_bytes(const checkpoint::LayerPlan& plan, Codes codes);
 
 /// Loads a layer, its codes to `card` unless that is null. Says on stderr, before it begins, how much will be read and
 /// how much memory that takes at most, and then how far it is. Throws DeviceError when the card fails.
-Layer load(const checkpoint::LayerPlan& plan, Codes codes = Codes::on_host, engine::CardWeights* card = nullptr);
+Layer load(const checkpoint::LayerPlan& plan, Codes codes = Codes::on_host, engine::CardWeights* card = nullptr,
+           checkpoint::PageCache cache = checkpoint::PageCache::kept);
 
 }  // namespace moesaic::cli

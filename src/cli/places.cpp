@@ -44,10 +44,10 @@ ChosenPlace choose_place(const std::string& option, std::uint64_t seed, const La
   }
 }
 
-void require_runs_on(const Layer& layer, const ChosenPlace& chosen, const engine::Wishes& wishes) {
+std::optional<Device> require_runs_on(const Layer& layer, const ChosenPlace& chosen, const engine::Wishes& wishes) {
   const device::Place& place = chosen.place;
   if (place.kind == device::Place::Kind::cpu) {
-    if (wishes.variant.empty()) return;
+    if (wishes.variant.empty()) return std::nullopt;
     throw Error(
         fmt::format("variant {} was asked for by {} and cannot run: the place is cpu ({}), which has no variants",
                     wishes.variant, wishes.wished_by, chosen.reason));
@@ -62,6 +62,7 @@ void require_runs_on(const Layer& layer, const ChosenPlace& chosen, const engine
           .problem = {experts->experts, experts->rows, experts->cols}, .tokens = 1, .top_k = layer.shape.top_k};
       static_cast<void>(engine::choose(engine::KernelSet::variants(), work, card, wishes));
     }
+    return card;
   } catch (const Error& e) {
     throw DeviceError(e.what());
   }

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "device/place.hpp"
 #include "engine/engine.hpp"
 #include "engine/gpu.hpp"
 #include "engine/selection.hpp"
+#include "spec/device.hpp"
 #include "spec/layer.hpp"
 
 namespace moesaic::cli {
@@ -27,8 +29,8 @@ ChosenPlace settle(const device::BestPlace& best, const Layer& layer, const Devi
 
 /// Before anything is loaded: throws DeviceError when the place cannot be used or cannot run such a layer, which is
 /// looked at as why_not_gpu() does, or cannot run the variant that is wished for, and Error when a variant is wished
-/// for on the cpu, which has none.
-void require_runs_on(const Layer& layer, const ChosenPlace& chosen, const engine::Wishes& wishes);
+/// for on the cpu, which has none. Returns the card; nothing for the cpu.
+std::optional<Device> require_runs_on(const Layer& layer, const ChosenPlace& chosen, const engine::Wishes& wishes);
 
 /// A card's memory for the experts of such a layer. Throws DeviceError when the card cannot be used or lacks it.
 std::unique_ptr<engine::CardWeights> make_card_weights(const device::Place& place, const Layer& outline);

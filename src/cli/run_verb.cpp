@@ -145,13 +145,12 @@ int run(const RunOptions& options) {
   report.layer_index = options.layer >= 0 ? options.layer : model.config.moe_layers.front();
   const checkpoint::LayerPlan planned = plan(options, model, report.layer_index);
   const ChosenPlace chosen = choose_place(options.device, options.seed, &planned.layer);
-  require_runs_on(planned.layer, chosen, wishes);
+  const std::optional<Device> device = require_runs_on(planned.layer, chosen, wishes);
   report.layer_name = planned.layer.name;
   report.shape = planned.layer.shape;
   report.layer_bytes = planned.memory_bytes;
   report.disk_bytes = planned.disk_bytes;
-  const bool on_card = chosen.place.kind != device::Place::Kind::cpu;
-  const Codes codes = !on_card ? Codes::on_host : options.check ? Codes::on_both : Codes::on_card;
+  const Codes codes = !device ? Codes::on_host : options.check ? Codes::on_both : Codes::on_card;
   report.peak_bytes = peak_bytes(planned, codes);
   report.layout = planned.layout;
   report.scheme = checkpoint::describe_schemes(planned);
@@ -162,7 +161,9 @@ int run(const RunOptions& options) {
   const Tokens tokens = get_tokens(options, report.shape.hidden, report.token_source);
   std::unique_ptr<engine::CardWeights> card;
   if (codes == Codes::on_card) card = make_card_weights(chosen.place, planned.layer);
-  const Layer layer = load(planned, codes, card.get());
+  const bool shared_memory = device && device->integrated;
+  const Layer layer =
+      load(planned, codes, card.get(), shared_memory ? checkpoint::PageCache::given_back : checkpoint::PageCache::kept);
   report.tokens = tokens.count;
 
   const std::unique_ptr<engine::Engine> engine = make_engine(layer, chosen.place, std::move(card), std::move(wishes));
@@ -212,8 +213,9 @@ void add_run(CLI::App& program, int& exit_code) {
       "What loading takes is said on stderr before it begins: the layer and at most one expert beside it; with "
       "--check\n"
       "on a card the weights twice, for the reference reads them too. Files are read, not mapped, and go to the card\n"
-      "expert by expert; the page cache gives back at once what has been read, so that a machine whose GPU shares the\n"
-      "host's memory does not hold a model twice.\n\n"
+      "expert by expert. For a GPU that shares the host's memory the page cache gives back at once what has been "
+      "read,\n"
+      "so that the machine does not hold a model twice.\n\n"
       "Examples:\n"
       "  moesaic run /tmp/small --check\n"
       "  moesaic run /tmp/small --device emulated:gb10 --tokens 4 --check\n"
