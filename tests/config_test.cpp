@@ -395,6 +395,7 @@ TEST_F(ConfigFile, ListsOfModulesAreChecked) {
   EXPECT_TRUE(mentions(with({"re:(a"}), {"quantization_config.ignore", "re:(a", "cannot be read"}));
   EXPECT_TRUE(mentions(with({"re:(?!b)a"}), {"re:(?!b)a", "looking ahead or behind is not supported"}));
   EXPECT_TRUE(mentions(with({"re:" + std::string(3000, 'a')}), {"3003 bytes"}));
+  EXPECT_TRUE(mentions(with(std::vector<std::string>(5000, "re:a")), {"ignore", "more than 4096 patterns"}));
 }
 
 TEST(ModuleNames, CompressedTensorsDialect) {

@@ -3,14 +3,20 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "checkpoint/checkpoint.hpp"
+#include "checkpoint/file_reader.hpp"
 #include "checkpoint/layer_plan.hpp"
+#include "checkpoint/safetensors.hpp"
 #include "checkpoint/synth.hpp"
 #include "engine/gpu.hpp"
 #include "reference/layer.hpp"
@@ -150,6 +156,63 @@ TEST_P(OnEmulatedCard, EveryStageIsRight) {
   send_all_to_one_expert(layer);
   run_and_judge(layer, tokens, *engine::make_gpu_engine(layer, place));
   run_and_judge(layer, checkpoint::make_tokens(0, layer.shape.hidden, 8), *engine::make_gpu_engine(layer, place));
+}
+
+using Wanted = bool (*)(std::string_view name);
+
+/// The tensors of the one model that are wanted and those of the other, in one file.
+void write_tensors(const std::filesystem::path& file, const std::filesystem::path& first, Wanted of_first,
+                   const std::filesystem::path& second, Wanted of_second) {
+  std::vector<checkpoint::Tensor> tensors;
+  std::vector<std::filesystem::path> files;
+  for (const auto& [from, wanted] : {std::pair(first, of_first), std::pair(second, of_second)}) {
+    for (const checkpoint::Tensor& tensor : checkpoint::read_header(from)) {
+      if (!wanted(tensor.name)) continue;
+      tensors.push_back(tensor);
+      files.push_back(from);
+    }
+  }
+  checkpoint::FileReader reader;
+  checkpoint::SafetensorsWriter writer(file, tensors);
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    std::vector<std::byte> bytes(tensors[i].end - tensors[i].begin);
+    reader.read(files[i], tensors[i].begin, bytes, tensors[i].name);
+    writer.append(tensors[i].name, bytes);
+  }
+  writer.finish();
+}
+
+/// What nobody publishes and compressed-tensors can say: channel weights with static activations, tensor weights with
+/// dynamic ones, made of two checkpoints of one model.
+TEST_P(OnEmulatedCard, GranularitiesCrossed) {
+  const Family family = GetParam().first;
+  if (GetParam().second == Published::fp8_modelopt) GTEST_SKIP() << "ModelOpt has tensor weights, static alone";
+  const bool is_static = GetParam().second == Published::fp8_static;
+  const TemporaryDirectory directory;
+  const auto fixed = directory / "static";
+  const auto dynamic = directory / "dynamic";
+  checkpoint::synthesize(small({family, Published::fp8_static}, 144, 96), fixed);
+  checkpoint::synthesize(small({family, Published::fp8_dynamic}, 144, 96), dynamic);
+  const auto mixed = directory / "mixed";
+  std::filesystem::create_directory(mixed);
+  const Wanted scales = [](std::string_view name) { return name.ends_with(".input_scale"); };
+  const Wanted others = [](std::string_view name) { return !name.ends_with(".input_scale"); };
+  const Wanted none = [](std::string_view) { return false; };
+  const std::string file = "model.safetensors";
+  write_tensors(mixed / file, (is_static ? dynamic : fixed) / file, others, fixed / file, is_static ? scales : none);
+  nlohmann::json config = nlohmann::json::parse(std::ifstream((is_static ? fixed : dynamic) / "config.json"));
+  nlohmann::json& strategy = config["quantization_config"]["config_groups"]["group_0"]["weights"]["strategy"];
+  EXPECT_EQ(strategy, is_static ? "tensor" : "channel");
+  strategy = is_static ? "channel" : "tensor";
+  write_file(mixed / "config.json", config.dump());
+
+  const Layer layer = checkpoint::load_layer(checkpoint::open(mixed), 0);
+  EXPECT_EQ(layer.gate_up.scheme.inputs, is_static ? InputScheme::fp8_static : InputScheme::fp8_token);
+  const Tokens tokens = checkpoint::make_tokens(5, layer.shape.hidden, 7);
+  run_on_cpu(layer, tokens);
+  device::Place place = device::parse_place("emulated:gb10");
+  place.sms = 2;
+  run_and_judge(layer, tokens, *engine::make_gpu_engine(layer, place));
 }
 
 /// As `moesaic run` loads: codes go to the card in pieces, and the layer keeps none.

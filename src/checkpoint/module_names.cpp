@@ -14,6 +14,7 @@ namespace moesaic::checkpoint {
 namespace {
 
 constexpr std::size_t kMaxPatternBytes = 2000;
+constexpr std::size_t kMaxPatterns = 4096;  // each is held against each module
 constexpr std::string_view kRegexMark = "re:";
 
 bool is_plain(std::string_view entry) {
@@ -58,6 +59,9 @@ ModuleNames::ModuleNames(const std::vector<std::string>& entries, Dialect dialec
 void ModuleNames::add_pattern(const std::string& entry, const std::string& pattern) {
   if (entry.size() > kMaxPatternBytes) {
     throw std::invalid_argument(fmt::format("holds a pattern of {} bytes; at most {}", entry.size(), kMaxPatternBytes));
+  }
+  if (patterns_.size() == kMaxPatterns) {
+    throw std::invalid_argument(fmt::format("holds more than {} patterns", kMaxPatterns));
   }
   RE2::Options options(RE2::Quiet);
   options.set_max_mem(1 << 20);
