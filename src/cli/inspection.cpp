@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
+#include "cli/quoted.hpp"
 #include "device/gpu.hpp"
 #include "engine/gpu.hpp"
 #include "spec/device.hpp"
@@ -21,20 +23,36 @@ double megabytes(std::uint64_t bytes) {
   return static_cast<double>(bytes) / 1e6;
 }
 
+/// Why a memory of so many bytes cannot hold a layer; empty when it can.
+std::string why_no_room(const LayerPlan& plan, std::uint64_t memory, std::string_view owner) {
+  if (plan.memory_bytes <= memory) return "";
+  return fmt::format("a layer takes {:.1f} MB, {} has {:.1f}", megabytes(plan.memory_bytes), owner, megabytes(memory));
+}
+
 /// The first layer that a card cannot run decides.
 std::string why_not(const std::vector<LayerPlan>& plans, const Device& card) {
   for (const LayerPlan& plan : plans) {
     if (std::string reason = engine::why_not_on(plan.layer, card); !reason.empty()) return reason;
-    if (static_cast<std::int64_t>(plan.memory_bytes) > card.memory_bytes) {
-      return fmt::format("a layer takes {:.1f} MB, the card has {:.1f}", megabytes(plan.memory_bytes),
-                         megabytes(static_cast<std::uint64_t>(card.memory_bytes)));
-    }
+    const auto memory = static_cast<std::uint64_t>(card.memory_bytes);
+    if (std::string reason = why_no_room(plan, memory, "the card"); !reason.empty()) return reason;
+  }
+  return "";
+}
+
+/// The cpu computes every layer that this machine can hold.
+std::string why_not_cpu(const std::vector<LayerPlan>& plans) {
+  const long pages = ::sysconf(_SC_PHYS_PAGES);
+  const long page = ::sysconf(_SC_PAGESIZE);
+  if (pages <= 0 || page <= 0) return "";  // not known
+  const std::uint64_t memory = static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page);
+  for (const LayerPlan& plan : plans) {
+    if (std::string reason = why_no_room(plan, memory, "this machine"); !reason.empty()) return reason;
   }
   return "";
 }
 
 std::vector<Runs> places(const std::vector<LayerPlan>& plans) {
-  std::vector<Runs> runs{{"cpu", ""}};
+  std::vector<Runs> runs{{"cpu", why_not_cpu(plans)}};
   const device::Place gpu{.kind = device::Place::Kind::gpu};
   try {
     runs.push_back({gpu.name(), why_not(plans, device::Gpu(gpu).device())});
@@ -154,8 +172,8 @@ Inspection inspect(const checkpoint::Model& model) {
     result.plans.push_back(std::move(plan));
   }
   result.runs = places(result.plans);
-  result.next.push_back(
-      fmt::format("moesaic run {} --check   computes a layer and checks every stage", model.directory.string()));
+  result.next.push_back(fmt::format("moesaic run {} --check   computes a layer and checks every stage",
+                                    quoted(model.directory.string())));
   return result;
 }
 
