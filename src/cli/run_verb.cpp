@@ -92,10 +92,11 @@ std::vector<std::string> suggestions(const RunOptions& options, const device::Pl
   const std::string command = fmt::format("moesaic run {}", quoted(options.directory));
   const bool on_cpu = place.kind == device::Place::Kind::cpu;
   if (exit_code(report) != kOk) {
-    if (on_cpu)
+    if (on_cpu) {
       return {
           "unless a value overflowed, this should not happen: please report it, with the checkpoint or how it was "
           "made"};
+    }
     return {fmt::format("{} --tokens {} --seed {} --device cpu --check   tells whether it is the device", command,
                         options.tokens, options.seed)};
   }
