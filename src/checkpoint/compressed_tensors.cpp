@@ -114,13 +114,8 @@ Quantization read_compressed_tensors(const Section& quantization) {
     Quantization::Rule rule;
     rule.targets = read_names(group, "targets", ModuleNames::Dialect::compressed_tensors);
     rule.every_linear = rule.targets.names("Linear");
-    try {
-      rule.format = &group_format(group, quantization);
-    } catch (const Error& e) {
-      // What is not read of a mix may be of a part that is not read either: attention, say.
-      if (!mixed) throw;
-      rule.refusal = e.what();
-    }
+    const auto read = [&]() -> const Format& { return group_format(group, quantization); };
+    rule.said = mixed ? Quantization::Said::attempt(read) : Quantization::Said{&read()};
     result.rules_.push_back(std::move(rule));
   }
   return result;

@@ -33,7 +33,7 @@ Quantization read_model_opt(const Section& quantization, std::string_view ignore
   // Without an algorithm nothing but the key-value cache is quantized.
   if (quantization.find("quant_algo") == nullptr) return result;
   if (quantization.text("quant_algo") != kMixedPrecision) {
-    result.rules_.push_back({{}, true, true, &algorithm_format(quantization)});
+    result.rules_.push_back({{}, true, true, {&algorithm_format(quantization)}});
     return result;
   }
   const Section layers = quantization.section("quantized_layers");
@@ -47,12 +47,7 @@ Quantization read_model_opt(const Section& quantization, std::string_view ignore
       result.layers_[name] = {&kPlainFormat};
       continue;
     }
-    // What is not read may be of a part that is not read either: attention, say.
-    try {
-      result.layers_[name] = {&algorithm_format(layer)};
-    } catch (const Error& e) {
-      result.layers_[name] = {nullptr, e.what()};
-    }
+    result.layers_[name] = Quantization::Said::attempt([&]() -> const Format& { return algorithm_format(layer); });
   }
   return result;
 }

@@ -34,7 +34,7 @@ ModuleNames read_names(const Section& section, std::string_view key, ModuleNames
   }
 }
 
-const Quantization::Listed* Quantization::find_listed(std::string_view module) const {
+const Quantization::Said* Quantization::find_listed(std::string_view module) const {
   for (std::size_t end = module.size(); end != std::string_view::npos && end != 0; end = module.rfind('.', end - 1)) {
     if (const auto found = layers_.find(module.substr(0, end)); found != layers_.end()) return &found->second;
   }
@@ -43,16 +43,16 @@ const Quantization::Listed* Quantization::find_listed(std::string_view module) c
 
 const Format& Quantization::format_of(std::string_view module, Kind kind) const {
   if (ignored_.contains(module)) return kPlainFormat;
-  if (const Listed* listed = find_listed(module); listed != nullptr) return format_in(*listed);
+  if (const Said* listed = find_listed(module); listed != nullptr) return listed->get();
   // compressed-tensors' match_targets: a name goes before a pattern, and a pattern before a class.
   for (const Rule& rule : rules_) {
-    if (rule.targets.names(module)) return format_in(rule);
+    if (rule.targets.names(module)) return rule.said.get();
   }
   for (const Rule& rule : rules_) {
-    if (rule.targets.matches(module)) return format_in(rule);
+    if (rule.targets.matches(module)) return rule.said.get();
   }
   for (const Rule& rule : rules_) {
-    if (kind == Kind::linear ? rule.every_linear : rule.every_fused) return format_in(rule);
+    if (kind == Kind::linear ? rule.every_linear : rule.every_fused) return rule.said.get();
   }
   return kPlainFormat;
 }
@@ -68,7 +68,7 @@ Quantization read_quantization(const Section& config, const Section* model_opt) 
   const auto all_but = [&](const Format* format, std::string_view key) {
     Quantization result;
     result.ignored_ = read_names(quantization, key, ModuleNames::Dialect::transformers);
-    result.rules_.push_back({{}, true, true, format});
+    result.rules_.push_back({{}, true, true, {format}});
     return result;
   };
   const std::string method = quantization.text("quant_method");

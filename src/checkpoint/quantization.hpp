@@ -25,32 +25,40 @@ class Quantization {
   const Format& format_of(std::string_view module, Kind kind) const;
 
  private:
+  /// What is said of some modules: their format, or why it is not read.
+  struct Said {
+    const Format* format = nullptr;
+    std::string refusal{};
+
+    /// The format that `read` returns, or the Error that it throws: what is not read of a mix may be of a part that is
+    /// not read either, attention, say.
+    static Said attempt(const auto& read) {
+      try {
+        return {&read()};
+      } catch (const Error& e) {
+        return {nullptr, e.what()};
+      }
+    }
+    const Format& get() const {
+      if (format == nullptr) throw Error(refusal);
+      return *format;
+    }
+  };
   struct Rule {
     ModuleNames targets;
-    bool every_linear = false;       ///< the class Linear is a target
-    bool every_fused = false;        ///< a fused module is meant too
-    const Format* format = nullptr;  ///< null: it is not read
-    std::string refusal{};           ///< why not, as a sentence
+    bool every_linear = false;  ///< the class Linear is a target
+    bool every_fused = false;   ///< a fused module is meant too
+    Said said{};
   };
-  /// What is said of one module and those below it.
-  struct Listed {
-    const Format* format = nullptr;  ///< null: it is not read
-    std::string refusal{};           ///< why not, as a sentence
-  };
-  /// The format of a rule or a listed module. Throws Error where it is not read.
-  static const Format& format_in(const auto& said) {
-    if (said.format == nullptr) throw Error(said.refusal);
-    return *said.format;
-  }
   friend Quantization read_compressed_tensors(const Section& quantization);
   friend Quantization read_model_opt(const Section& quantization, std::string_view ignored);
   friend Quantization read_quantization(const Section& config, const Section* model_opt);
 
   /// The entry of the module, else of the nearest one above it; null when there is none.
-  const Listed* find_listed(std::string_view module) const;
+  const Said* find_listed(std::string_view module) const;
 
   ModuleNames ignored_;
-  std::map<std::string, Listed, std::less<>> layers_;
+  std::map<std::string, Said, std::less<>> layers_;  // each of one module and those below it
   std::vector<Rule> rules_;
 };
 

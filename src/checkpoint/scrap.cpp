@@ -25,8 +25,8 @@ constexpr std::array kSignals{SIGHUP, SIGINT, SIGPIPE, SIGTERM};
 
 /// Calls only what a signal's handler may.
 void remove_scraps(int signal) {
-  for (const Scrap::Entry* entry = newest; entry != nullptr;
-       entry = entry->next) {  // what is in a directory comes before it
+  // What is in a directory comes before it.
+  for (const Scrap::Entry* entry = newest; entry != nullptr; entry = entry->next) {
     if (entry->there && ::unlink(entry->path.c_str()) != 0) ::rmdir(entry->path.c_str());
   }
   std::signal(signal, SIG_DFL);
