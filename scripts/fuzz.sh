@@ -8,24 +8,6 @@ cd "$(dirname "$0")/.."
 seconds=${1:-60}
 shift || true
 
-# The sources that a target is made of, beside its own.
-sources_of() {
-  case $1 in
-    checkpoint)
-      find src/checkpoint -name '*.cpp' ! -name 'synth*' ! -name 'models.cpp' ! -name 'npy.cpp' ;;
-    fat_binary)
-      echo src/emulator/{cubin,fat_binary}.cpp ;;
-    npy)
-      echo src/checkpoint/{json,npy,staging}.cpp ;;
-    ptx)
-      find src/emulator -name '*.cpp' ! -name 'driver*' ! -name 'fat_binary.cpp'
-      echo src/reference/tensor_core*.cpp ;;
-    *)
-      echo "scripts/fuzz.sh: no target $1; those there are: $(all_targets)" >&2
-      exit 2 ;;
-  esac
-}
-
 all_targets() {
   find fuzz -name '*_fuzz.cpp' -printf '%f\n' | sed 's/_fuzz\.cpp$//' | sort | tr '\n' ' '
 }
@@ -36,17 +18,15 @@ flags=(-std=c++20 -O1 -g -Isrc -DFMT_HEADER_ONLY -ffp-contract=off -fsanitize=fu
 compiler=(clang++-14)
 command -v ccache >/dev/null && compiler=(ccache clang++-14)
 
-# Compiles one source; its object's name says which.
-compile() {
-  local object="$out/objects/${1//\//_}.o"
-  "${compiler[@]}" "${flags[@]}" -c "$1" -o "$object"
-}
+# The object of a source; its name says which.
+object_of() { echo "$out/objects/${1//\//_}.o"; }
 
-build() {
-  local source objects=() pending=()
-  mkdir -p "$out/objects"
-  for source in "fuzz/$1_fuzz.cpp" $(sources_of "$1"); do
-    objects+=("$out/objects/${source//\//_}.o")
+compile() { "${compiler[@]}" "${flags[@]}" -c "$1" -o "$(object_of "$1")"; }
+
+# Compiles the sources, as many at a time as there are processors.
+compile_all() {
+  local source pending=()
+  for source in "$@"; do
     compile "$source" &
     pending+=($!)
     if [ ${#pending[@]} -ge "$(nproc)" ]; then
@@ -55,7 +35,25 @@ build() {
     fi
   done
   for source in "${pending[@]}"; do wait "$source"; done
-  clang++-14 -fsanitize=fuzzer,address,undefined "${objects[@]}" -lre2 -lzstd -llz4 -lpthread -o "$out/$1_fuzz"
+}
+
+# What the targets are linked from: an archive, out of which the linker takes what a target needs. What writes checkpoints
+# and what stands in for libcuda reads no file of a stranger's, and is left out.
+build() {
+  local sources objects=() source target
+  mkdir -p "$out/objects"
+  mapfile -t sources < <(
+    find src/checkpoint -name '*.cpp' ! -name 'synth*' ! -name 'models.cpp'
+    find src/emulator -name '*.cpp' ! -name 'driver*'
+    find src/reference -name 'tensor_core*.cpp')
+  compile_all "${sources[@]}" "${@/%/_fuzz.cpp}"
+  for source in "${sources[@]}"; do objects+=("$(object_of "$source")"); done
+  rm -f "$out/libmoesaic.a"
+  ar rcs "$out/libmoesaic.a" "${objects[@]}"
+  for target in "$@"; do
+    clang++-14 -fsanitize=fuzzer,address,undefined "$(object_of "${target}_fuzz.cpp")" "$out/libmoesaic.a" \
+      -lre2 -lzstd -llz4 -lpthread -o "$out/$(basename "$target")_fuzz"
+  done
 }
 
 # The corpus that grows stays in the build tree; the seeds are only read.
@@ -72,7 +70,13 @@ run() {
 
 targets=("$@")
 [ ${#targets[@]} != 0 ] || read -ra targets <<<"$(all_targets)"
-for target in "${targets[@]}"; do build "$target"; done
+for target in "${targets[@]}"; do
+  [ -f "fuzz/${target}_fuzz.cpp" ] || {
+    echo "scripts/fuzz.sh: no target $target; those there are: $(all_targets)" >&2
+    exit 2
+  }
+done
+build "${targets[@]/#/fuzz/}"
 running=()
 for target in "${targets[@]}"; do
   run "$target" &
