@@ -12,7 +12,7 @@ endfunction()
 moesaic_library(zstd zstd.h)
 moesaic_library(lz4 lz4.h)
 moesaic_library(openblas cblas.h)
-moesaic_library(re2 re2/re2.h)
+moesaic_library(pcre2-8 pcre2.h)
 
 # fmt has no static archive in Debian, and its headers alone make every file that uses it three times as slow to compile.
 add_library(moesaic_fmt INTERFACE)

@@ -52,7 +52,7 @@ build() {
   ar rcs "$out/libmoesaic.a" "${objects[@]}"
   for target in "$@"; do
     clang++-14 -fsanitize=fuzzer,address,undefined "$(object_of "${target}_fuzz.cpp")" "$out/libmoesaic.a" \
-      -lre2 -lzstd -llz4 -lpthread -o "$out/$(basename "$target")_fuzz"
+      -lpcre2-8 -lzstd -llz4 -lpthread -o "$out/$(basename "$target")_fuzz"
   done
 }
 

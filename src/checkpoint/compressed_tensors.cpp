@@ -91,9 +91,11 @@ const Format& group_format(const Section& group, const Section& quantization) {
     throw group.fail("format", fmt::format("is {}, but that of quantization_config is {}; they must agree",
                                            shown(format), shown(whole)));
   }
-  if (format == "float-quantized") return float_format(group);
+  // A code per byte, whatever its type; float-quantized is its newer name where that is e4m3.
+  if (format == "float-quantized" || format == "naive-quantized") return float_format(group);
   if (format == "nvfp4-pack-quantized") return nvfp4_format(group);
-  throw speaker.fail("format", fmt::format("is {}; supported: float-quantized, nvfp4-pack-quantized", shown(format)));
+  throw speaker.fail(
+      "format", fmt::format("is {}; supported: float-quantized, naive-quantized, nvfp4-pack-quantized", shown(format)));
 }
 
 }  // namespace

@@ -195,13 +195,21 @@ Section text_part(const Section& config) {
 }
 
 Quantization read_all_quantization(const Section& config, const Section& text, const std::filesystem::path& file) {
-  // transformers reads it from the whole configuration, else from the text's.
-  const Section& owner = config.find("quantization_config") != nullptr ? config : text;
-  const std::filesystem::path model_opt = file.parent_path() / "hf_quant_config.json";
-  if (!std::filesystem::exists(model_opt)) return read_quantization(owner, nullptr);
-  const Json json = read_object(model_opt, kMaxConfigBytes);
-  const Section section(json, model_opt.string() + ": ");
-  return read_quantization(owner, &section);
+  std::optional<Json> json;
+  std::optional<Section> model_opt;
+  if (const auto path = file.parent_path() / "hf_quant_config.json"; std::filesystem::exists(path)) {
+    json = read_object(path, kMaxConfigBytes);
+    model_opt.emplace(*json, path.string() + ": ");
+  }
+  // The order in which vLLM looks. compression_config: how llm-compressor called it until 2024.
+  constexpr std::string_view kUsual = "quantization_config";
+  for (const auto& [owner, key] : {std::pair{&config, kUsual}, {&text, kUsual}, {&config, "compression_config"}}) {
+    if (owner->find(key) != nullptr) {
+      return read_quantization(owner->section(key), model_opt ? &*model_opt : nullptr);
+    }
+  }
+  if (!model_opt) return {};
+  return read_model_opt(model_opt->section("quantization"), "exclude_modules");
 }
 
 }  // namespace

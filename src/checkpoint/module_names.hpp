@@ -6,14 +6,10 @@
 #include <string_view>
 #include <vector>
 
-namespace re2 {
-class RE2;
-}
-
 namespace moesaic::checkpoint {
 
-/// A set of modules of a model, by name or pattern, as quantization configurations list them. Matching takes time
-/// linear in the name whatever the pattern is.
+/// A set of modules of a model, by name or pattern, as quantization configurations list them. The patterns are
+/// Python's, as far as PCRE2 reads the same in them.
 class ModuleNames {
  public:
   /// How much of a name an entry must match.
@@ -28,21 +24,25 @@ class ModuleNames {
   };
 
   ModuleNames() = default;
-  /// Throws std::invalid_argument, with the reason, for an entry that is no pattern that can be read.
-  ModuleNames(const std::vector<std::string>& entries, Dialect dialect);
+  /// `place`: what errors call the list. Throws Error for an entry that is no pattern that can be read.
+  ModuleNames(const std::vector<std::string>& entries, Dialect dialect, std::string place);
 
   /// Whether an entry names the module itself.
   bool names(std::string_view module) const;
-  /// Whether a pattern matches it.
+  /// Whether a pattern matches it. Throws Error when finding out takes a million steps, which no pattern that was
+  /// meant for names does: what hostile files cost is bounded.
   bool matches(std::string_view module) const;
   bool contains(std::string_view module) const { return names(module) || matches(module); }
 
  private:
+  class Pattern;
+
   void add_pattern(const std::string& entry, const std::string& pattern);
 
   Dialect dialect_ = Dialect::compressed_tensors;
+  std::string place_;
   std::set<std::string, std::less<>> names_;
-  std::vector<std::shared_ptr<const re2::RE2>> patterns_;
+  std::vector<std::shared_ptr<const Pattern>> patterns_;
 };
 
 }  // namespace moesaic::checkpoint

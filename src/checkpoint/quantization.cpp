@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <stdexcept>
-
 namespace moesaic::checkpoint {
 namespace {
 
@@ -27,11 +25,7 @@ const Format& fp8_format(const Section& quantization) {
 }  // namespace
 
 ModuleNames read_names(const Section& section, std::string_view key, ModuleNames::Dialect dialect) {
-  try {
-    return {section.texts(key, kMaxNames), dialect};
-  } catch (const std::invalid_argument& e) {
-    throw section.fail(key, e.what());
-  }
+  return {section.texts(key, kMaxNames), dialect, section.place(key)};
 }
 
 const Quantization::Said* Quantization::find_listed(std::string_view module) const {
@@ -57,14 +51,7 @@ const Format& Quantization::format_of(std::string_view module, Kind kind) const 
   return kPlainFormat;
 }
 
-Quantization read_quantization(const Section& config, const Section* model_opt) {
-  config.require_none("compression_config",
-                      "the form that early compressed-tensors wrote; newer ones write quantization_config");
-  if (config.find("quantization_config") == nullptr) {
-    if (model_opt == nullptr) return {};
-    return read_model_opt(model_opt->section("quantization"), "exclude_modules");
-  }
-  const Section quantization = config.section("quantization_config");
+Quantization read_quantization(const Section& quantization, const Section* model_opt) {
   const auto all_but = [&](const Format* format, std::string_view key) {
     Quantization result;
     result.ignored_ = read_names(quantization, key, ModuleNames::Dialect::transformers);

@@ -52,7 +52,7 @@ class Quantization {
   };
   friend Quantization read_compressed_tensors(const Section& quantization);
   friend Quantization read_model_opt(const Section& quantization, std::string_view ignored);
-  friend Quantization read_quantization(const Section& config, const Section* model_opt);
+  friend Quantization read_quantization(const Section& quantization, const Section* model_opt);
 
   /// The entry of the module, else of the nearest one above it; null when there is none.
   const Said* find_listed(std::string_view module) const;
@@ -66,9 +66,9 @@ class Quantization {
 inline constexpr std::string_view kMixedPrecision = "MIXED_PRECISION";
 
 /// Reads the quantization_config of a config.json. `model_opt`: the hf_quant_config.json beside it, which counts when
-/// there is no quantization_config, or none that lists a mix's layers; null when there is none. Throws Error that names
-/// the key and what is supported, for every scheme that is not read.
-Quantization read_quantization(const Section& config, const Section* model_opt);
+/// the other does not list a mix's layers; null when there is none. Throws Error that names the key and what is
+/// supported, for every scheme that is not read.
+Quantization read_quantization(const Section& quantization, const Section* model_opt);
 
 /// The part of it for quant_method compressed-tensors.
 Quantization read_compressed_tensors(const Section& quantization);

@@ -6,8 +6,12 @@
 
 namespace moesaic::checkpoint {
 
+std::string Section::place(std::string_view key) const {
+  return fmt::format("{}{}", where_, key);
+}
+
 Error Section::fail(std::string_view key, const std::string& what) const {
-  return Error(fmt::format("{}{}: {}", where_, key, what));
+  return Error(fmt::format("{}: {}", place(key), what));
 }
 
 const Json* Section::find(std::string_view key) const {

@@ -17,6 +17,9 @@ class Section {
  public:
   Section(const Json& object, std::string where) : object_(object), where_(std::move(where)) {}
 
+  /// A key as errors name it: "FILE: path.key".
+  std::string place(std::string_view key) const;
+
   /// The sentence about a key: "FILE: path.key: what".
   Error fail(std::string_view key, const std::string& what) const;
 

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/loading.hpp"
 #include "cli/quoted.hpp"
 #include "device/gpu.hpp"
 #include "engine/gpu.hpp"
@@ -23,10 +24,10 @@ double megabytes(std::uint64_t bytes) {
   return static_cast<double>(bytes) / 1e6;
 }
 
-/// Why a memory of so many bytes cannot hold a layer; empty when it can.
-std::string why_no_room(const LayerPlan& plan, std::uint64_t memory, std::string_view owner) {
-  if (plan.memory_bytes <= memory) return "";
-  return fmt::format("a layer takes {:.1f} MB, {} has {:.1f}", megabytes(plan.memory_bytes), owner, megabytes(memory));
+/// Why a memory of so many bytes cannot hold what a layer takes of it; empty when it can.
+std::string why_no_room(std::uint64_t bytes, std::uint64_t memory, std::string_view owner) {
+  if (bytes <= memory) return "";
+  return fmt::format("a layer takes {:.1f} MB, {} has {:.1f}", megabytes(bytes), owner, megabytes(memory));
 }
 
 /// The first layer that a card cannot run decides.
@@ -34,19 +35,20 @@ std::string why_not(const std::vector<LayerPlan>& plans, const Device& card) {
   for (const LayerPlan& plan : plans) {
     if (std::string reason = engine::why_not_on(plan.layer, card); !reason.empty()) return reason;
     const auto memory = static_cast<std::uint64_t>(card.memory_bytes);
-    if (std::string reason = why_no_room(plan, memory, "the card"); !reason.empty()) return reason;
+    if (std::string reason = why_no_room(plan.memory_bytes, memory, "the card"); !reason.empty()) return reason;
   }
   return "";
 }
 
-/// The cpu computes every layer that this machine can hold.
+/// The cpu computes every layer that this machine can hold while it loads.
 std::string why_not_cpu(const std::vector<LayerPlan>& plans) {
   const long pages = ::sysconf(_SC_PHYS_PAGES);
   const long page = ::sysconf(_SC_PAGESIZE);
   if (pages <= 0 || page <= 0) return "";  // not known
   const std::uint64_t memory = static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page);
   for (const LayerPlan& plan : plans) {
-    if (std::string reason = why_no_room(plan, memory, "this machine"); !reason.empty()) return reason;
+    const std::uint64_t bytes = peak_bytes(plan, Codes::on_host);
+    if (std::string reason = why_no_room(bytes, memory, "this machine"); !reason.empty()) return reason;
   }
   return "";
 }
@@ -120,7 +122,7 @@ std::vector<Run> alike(const Inspection& inspection) {
     const LayerPlan& plan = inspection.plans[i];
     std::string text =
         fmt::format("{:.1f} MB on disk, {:.1f} MB loaded, {:.1f} MB while it loads; {}; {}", megabytes(plan.disk_bytes),
-                    megabytes(plan.memory_bytes), megabytes(plan.memory_bytes + plan.buffer_bytes), plan.layout,
+                    megabytes(plan.memory_bytes), megabytes(peak_bytes(plan, Codes::on_host)), plan.layout,
                     checkpoint::describe_schemes(plan));
     if (!runs.empty() && runs.back().text == text) {
       runs.back().last = i;
@@ -156,7 +158,7 @@ Json layer_json(int index, const LayerPlan& plan) {
           {"layout", plan.layout},
           {"disk_bytes", plan.disk_bytes},
           {"bytes", plan.memory_bytes},
-          {"peak_bytes", plan.memory_bytes + plan.buffer_bytes}};
+          {"peak_bytes", peak_bytes(plan, Codes::on_host)}};
 }
 
 }  // namespace

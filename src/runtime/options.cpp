@@ -109,8 +109,11 @@ emulator::DriverOptions options_from_environment() {
   options.host_threads =
       read(kHostThreadsVariable, "0", [](const std::string& text) { return parse_number<int>(text, "the threads"); });
   options.spin_limit =
-      read(kSpinLimitVariable, std::to_string(emulator::kSpinLimit).c_str(),
-           [](const std::string& text) { return parse_number<std::uint64_t>(text, "the instructions"); });
+      read(kSpinLimitVariable, std::to_string(emulator::kSpinLimit).c_str(), [](const std::string& text) {
+        const auto limit = parse_number<std::uint64_t>(text, "the instructions");
+        if (limit == 0) throw Error("the instructions must be 1 or more");
+        return limit;
+      });
   return options;
 }
 
