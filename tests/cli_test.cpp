@@ -104,7 +104,8 @@ TEST_F(Cli, SynthThenRunWithACheck) {
   EXPECT_TRUE(mentions(run.out, {"Qwen3-MoE", "4 experts, 2 for each token, hidden 64", "FP8 dynamic", "device   cpu",
                                  "passed: every stage", "next     moesaic run"}));
   EXPECT_EQ(run.out.find('\x1b'), std::string::npos) << "no colour in a file";
-  EXPECT_TRUE(mentions(run.error, {"loading model.layers.0.mlp: ", "MB to read, at most ", "MB of memory"}));
+  EXPECT_TRUE(
+      mentions(run.error, {"loading model.layers.0.mlp: ", "38.66 kB to read, at most 42.5 kB of memory for it"}));
 }
 
 TEST_F(Cli, JsonIsOneObject) {
@@ -330,9 +331,10 @@ TEST_F(Cli, InspectSaysWhatIsThereAndWhereItRuns) {
   const std::string path = model("--layers 3");
   const Result text = moesaic("inspect " + path);
   EXPECT_EQ(text.exit_code, 0) << text.error;
-  EXPECT_TRUE(mentions(text.out, {"Qwen3-MoE, 3 of 3 layers with experts", "4 experts, 2 for each token, hidden 64",
-                                  "softmax over all experts", "layers 0-2", "FP8 dynamic", "MB on disk", "cpu: yes",
-                                  "emulated:gb10, ", "next       moesaic run " + path}));
+  EXPECT_TRUE(
+      mentions(text.out, {"Qwen3-MoE, 3 of 3 layers with experts", "4 experts, 2 for each token, hidden 64",
+                          "softmax over all experts", "layers 0-2", "FP8 dynamic", "38.66 kB on disk, 40.45 kB loaded",
+                          "cpu: yes", "emulated:gb10, ", "next       moesaic run " + path}));
   const Result result = moesaic("inspect --json " + path);
   ASSERT_EQ(result.exit_code, 0) << result.error;
   const Json json = Json::parse(result.out);

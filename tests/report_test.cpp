@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/nearest.hpp"
+#include "cli/size_words.hpp"
 #include "mentions.hpp"
 
 namespace moesaic::cli {
@@ -23,6 +24,17 @@ RunReport report_with(double got) {
   near.compare(3, 4, got, 2, 0.5);
   report.check = reference::Judgement{{exact, near}};
   return report;
+}
+
+TEST(SizeWords, TheUnitFitsTheSize) {
+  EXPECT_EQ(size_words(0), "0 B");
+  EXPECT_EQ(size_words(999), "999 B");
+  EXPECT_EQ(size_words(41'234), "41.23 kB");
+  EXPECT_EQ(size_words(603'790'000), "603.8 MB");
+  EXPECT_EQ(size_words(999'949'000), "999.9 MB");
+  EXPECT_EQ(size_words(999'950'000), "1 GB");
+  EXPECT_EQ(size_words(24'000'000'000), "24 GB");
+  EXPECT_EQ(size_words(~std::uint64_t{0}), "1.845e+07 TB");
 }
 
 TEST(Report, AFailedCheckIsSaidAndIsAnExitCode) {

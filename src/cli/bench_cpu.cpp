@@ -17,6 +17,7 @@
 #include "cli/activity.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/loading.hpp"
+#include "cli/size_words.hpp"
 #include "engine/cpu_baseline.hpp"
 #include "engine/engine.hpp"
 #include "spec/error.hpp"
@@ -73,15 +74,13 @@ nlohmann::json spread_json(const std::vector<double>& seconds) {
 
 /// Says first how much memory that takes. Throws Error when there is not enough.
 engine::FloatGemms expanded(const Layer& layer, const Routing& routing, int threads) {
-  const double megabytes = static_cast<double>(engine::float_bytes(layer, routing)) / 1e6;
-  const Activity activity(fmt::format("expanding the weights to {:.1f} MB of floats", megabytes));
+  const std::string size = size_words(engine::float_bytes(layer, routing));
+  const Activity activity(fmt::format("expanding the weights to {} of floats", size));
   try {
     return {layer, routing, threads};
   } catch (const std::bad_alloc&) {
-    throw Error(
-        fmt::format("not enough memory for {:.1f} MB of weights expanded to float; fewer --experts or --tokens "
-                    "take less",
-                    megabytes));
+    throw Error(fmt::format(
+        "not enough memory for {} of weights expanded to float; fewer --experts or --tokens take less", size));
   }
 }
 

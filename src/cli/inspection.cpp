@@ -8,6 +8,7 @@
 
 #include "cli/loading.hpp"
 #include "cli/quoted.hpp"
+#include "cli/size_words.hpp"
 #include "device/gpu.hpp"
 #include "engine/gpu.hpp"
 #include "spec/device.hpp"
@@ -20,14 +21,10 @@ using Json = nlohmann::json;
 using checkpoint::ExpertsPlan;
 using checkpoint::LayerPlan;
 
-double megabytes(std::uint64_t bytes) {
-  return static_cast<double>(bytes) / 1e6;
-}
-
 /// Why a memory of so many bytes cannot hold what a layer takes of it; empty when it can.
 std::string why_no_room(std::uint64_t bytes, std::uint64_t memory, std::string_view owner) {
   if (bytes <= memory) return "";
-  return fmt::format("a layer takes {:.1f} MB, {} has {:.1f}", megabytes(bytes), owner, megabytes(memory));
+  return fmt::format("a layer takes {}, {} has {}", size_words(bytes), owner, size_words(memory));
 }
 
 /// The first layer that a card cannot run decides.
@@ -120,10 +117,9 @@ std::vector<Run> alike(const Inspection& inspection) {
   std::vector<Run> runs;
   for (std::size_t i = 0; i < inspection.plans.size(); ++i) {
     const LayerPlan& plan = inspection.plans[i];
-    std::string text =
-        fmt::format("{:.1f} MB on disk, {:.1f} MB loaded, {:.1f} MB while it loads; {}; {}", megabytes(plan.disk_bytes),
-                    megabytes(plan.memory_bytes), megabytes(peak_bytes(plan, Codes::on_host)), plan.layout,
-                    checkpoint::describe_schemes(plan));
+    std::string text = fmt::format("{} on disk, {} loaded, {} while it loads; {}; {}", size_words(plan.disk_bytes),
+                                   size_words(plan.memory_bytes), size_words(peak_bytes(plan, Codes::on_host)),
+                                   plan.layout, checkpoint::describe_schemes(plan));
     if (!runs.empty() && runs.back().text == text) {
       runs.back().last = i;
     } else {
@@ -188,9 +184,9 @@ std::string as_text(const Inspection& inspection, bool colour) {
   };
   const checkpoint::Config& config = inspection.model->config;
   const Shape& shape = config.outline.shape;
-  line("model", fmt::format("{}: {}, {} of {} layers with experts, {:.1f} MB of them on disk",
+  line("model", fmt::format("{}: {}, {} of {} layers with experts, {} of them on disk",
                             inspection.model->directory.string(), config.architecture->title, inspection.plans.size(),
-                            config.layer_count, megabytes(disk_bytes(inspection))));
+                            config.layer_count, size_words(disk_bytes(inspection))));
   line("shape",
        fmt::format("{} experts, {} for each token, hidden {}, expert width {}{}; {}", shape.experts, shape.top_k,
                    shape.hidden, shape.width, shared_words(config), activation_words(config.outline)));

@@ -6,6 +6,7 @@
 
 #include "cli/activity.hpp"
 #include "cli/say.hpp"
+#include "cli/size_words.hpp"
 
 namespace moesaic::cli {
 
@@ -23,12 +24,9 @@ std::uint64_t peak_bytes(const checkpoint::LayerPlan& plan, Codes codes) {
 }
 
 Layer load(const checkpoint::LayerPlan& plan, Codes codes, engine::CardWeights* card, checkpoint::PageCache cache) {
-  const auto megabytes = [](std::uint64_t bytes) { return static_cast<double>(bytes) / 1e6; };
-  const std::uint64_t most = peak_bytes(plan, codes);
-  say(fmt::format(
-      "loading {}: {:.1f} MB to read, at most {:.1f} MB of memory for it{}\n", plan.layer.name,
-      megabytes(plan.disk_bytes), megabytes(most),
-      codes == Codes::on_host ? "" : fmt::format(", {:.1f} of them the card's", megabytes(plan.codes_bytes))));
+  say(fmt::format("loading {}: {} to read, at most {} of memory for it{}\n", plan.layer.name,
+                  size_words(plan.disk_bytes), size_words(peak_bytes(plan, codes)),
+                  codes == Codes::on_host ? "" : fmt::format(", {} of it the card's", size_words(plan.codes_bytes))));
   Activity activity("loading the layer");
   checkpoint::CodesSink sink;
   if (card != nullptr) {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "cli/size_words.hpp"
+
 namespace moesaic::cli {
 namespace {
 
@@ -68,10 +70,10 @@ std::string as_text(const RunReport& report, bool colour) {
   const Shape& shape = report.shape;
   line("model", fmt::format("{}: {}, {} of {} layers with experts", report.directory, report.architecture,
                             report.moe_layer_count, report.layer_count));
-  line("layer", fmt::format("{} ({}): {} experts, {} for each token, hidden {}, expert width {}{}, {:.1f} MB",
+  line("layer", fmt::format("{} ({}): {} experts, {} for each token, hidden {}, expert width {}{}, {}",
                             report.layer_index, report.layer_name, shape.experts, shape.top_k, shape.hidden,
                             shape.width, shape.shared_width > 0 ? fmt::format(", shared {}", shape.shared_width) : "",
-                            static_cast<double>(report.layer_bytes) / 1e6));
+                            size_words(report.layer_bytes)));
   line("scheme", report.scheme);
   line("tokens", fmt::format("{}, {}; {}", report.tokens, report.token_source, busy_experts(report.tokens_per_expert)));
   line("device", fmt::format("{}: {}", report.place, report.reason));

@@ -14,6 +14,7 @@
 #include "cli/exit_code.hpp"
 #include "cli/known_models.hpp"
 #include "cli/quoted.hpp"
+#include "cli/size_words.hpp"
 #include "cli/verbs.hpp"
 #include "cli/whole_number.hpp"
 
@@ -88,11 +89,11 @@ void print_json(const SynthOptions& options, const checkpoint::Synth& made, std:
 void print_text(const SynthOptions& options, const checkpoint::Synth& made, std::uint64_t bytes,
                 const std::string& next) {
   const Shape& shape = made.shape;
-  fmt::print("Wrote {}: {}, {} {} of {} experts (top {}, hidden {}, width {}{}), {:.1f} MB, from seed {}.\n",
+  fmt::print("Wrote {}: {}, {} {} of {} experts (top {}, hidden {}, width {}{}), {}, from seed {}.\n",
              options.directory, checkpoint::title(made.family), made.layers, made.layers == 1 ? "layer" : "layers",
              shape.experts, shape.top_k, shape.hidden, shape.width,
-             shape.shared_width == 0 ? "" : fmt::format(", shared {}", shape.shared_width),
-             static_cast<double>(bytes) / 1e6, made.seed);
+             shape.shared_width == 0 ? "" : fmt::format(", shared {}", shape.shared_width), size_words(bytes),
+             made.seed);
   const checkpoint::PublishedScheme& scheme = checkpoint::describe(made.scheme);
   fmt::print("The format is {} ({}); the weights are made up, and only MoE layers are there.\n", scheme.name,
              scheme.about);
