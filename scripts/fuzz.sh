@@ -40,19 +40,20 @@ compile_all() {
 # What the targets are linked from: an archive, out of which the linker takes what a target needs. What writes checkpoints
 # and what stands in for libcuda reads no file of a stranger's, and is left out.
 build() {
-  local sources objects=() source target
+  local sources own=() objects=() source target
   mkdir -p "$out/objects"
   mapfile -t sources < <(
     find src/checkpoint -name '*.cpp' ! -name 'synth*' ! -name 'models.cpp'
     find src/emulator -name '*.cpp' ! -name 'driver*'
     find src/reference -name 'tensor_core*.cpp')
-  compile_all "${sources[@]}" "${@/%/_fuzz.cpp}"
+  for target in "$@"; do own+=("fuzz/${target}_fuzz.cpp"); done
+  compile_all "${sources[@]}" "${own[@]}"
   for source in "${sources[@]}"; do objects+=("$(object_of "$source")"); done
   rm -f "$out/libmoesaic.a"
   ar rcs "$out/libmoesaic.a" "${objects[@]}"
   for target in "$@"; do
-    clang++-14 -fsanitize=fuzzer,address,undefined "$(object_of "${target}_fuzz.cpp")" "$out/libmoesaic.a" \
-      -lpcre2-8 -lzstd -llz4 -lpthread -o "$out/$(basename "$target")_fuzz"
+    clang++-14 -fsanitize=fuzzer,address,undefined "$(object_of "fuzz/${target}_fuzz.cpp")" "$out/libmoesaic.a" \
+      -lpcre2-8 -lzstd -llz4 -lpthread -o "$out/${target}_fuzz"
   done
 }
 
@@ -76,7 +77,7 @@ for target in "${targets[@]}"; do
     exit 2
   }
 done
-build "${targets[@]/#/fuzz/}"
+build "${targets[@]}"
 running=()
 for target in "${targets[@]}"; do
   run "$target" &

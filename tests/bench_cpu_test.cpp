@@ -24,7 +24,7 @@ TEST(BenchCpu, TellsTheEnginesTimeBesideSgemmAndTheFloor) {
   const int code = run({"--device", "cpu", "--model", "qwen3-small", "--tokens", "3", "--pairs", "2", "--json"});
   const nlohmann::json json = nlohmann::json::parse(testing::internal::GetCapturedStdout());
   EXPECT_EQ(code, kOk);
-  EXPECT_TRUE(mentions(testing::internal::GetCapturedStderr(), {"loading model.layers.0.mlp: ", "B of memory"}));
+  EXPECT_TRUE(mentions(testing::internal::GetCapturedStderr(), {"loading model.layers.0.mlp: ", " MB of memory"}));
   EXPECT_EQ(json.at("tokens"), 3);
   EXPECT_EQ(json.at("pairs"), 2);
   for (const char* subject : {"engine", "sgemm"}) {

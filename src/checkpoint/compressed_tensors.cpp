@@ -88,8 +88,8 @@ const Format& group_format(const Section& group, const Section& quantization) {
   const Section& speaker = group.find("format") != nullptr ? group : quantization;
   const std::string format = speaker.text("format");
   if (format != whole && whole != kMixed) {
-    throw group.fail("format", fmt::format("is {}, but that of quantization_config is {}; they must agree",
-                                           shown(format), shown(whole)));
+    throw group.fail("format",
+                     fmt::format("is {}, but that of the whole is {}; they must agree", shown(format), shown(whole)));
   }
   // A code per byte, whatever its type; float-quantized is its newer name where that is e4m3.
   if (format == "float-quantized" || format == "naive-quantized") return float_format(group);

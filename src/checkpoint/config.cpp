@@ -201,7 +201,7 @@ Quantization read_all_quantization(const Section& config, const Section& text, c
     json = read_object(path, kMaxConfigBytes);
     model_opt.emplace(*json, path.string() + ": ");
   }
-  // The order in which vLLM looks. compression_config: how llm-compressor called it until 2024.
+  // The order in which vLLM looks. compression_config: how llm-compressor called it in 2024.
   constexpr std::string_view kUsual = "quantization_config";
   for (const auto& [owner, key] : {std::pair{&config, kUsual}, {&text, kUsual}, {&config, "compression_config"}}) {
     if (owner->find(key) != nullptr) {

@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t kMaxPatternBytes = 2000;
 constexpr std::size_t kMaxPatterns = 4096;  // each is held against each module
 constexpr std::string_view kRegexMark = "re:";
+constexpr std::string_view kSpecial = R"(\^$.|*?+()[]{})";  // in a regular expression
 constexpr std::uint32_t kMaxSteps = 1'000'000;
 constexpr std::uint32_t kMaxHeapKilobytes = 20'000;  // where the matcher keeps what it may come back to
 
@@ -51,8 +52,7 @@ std::string from_wildcards(std::string_view entry) {
     if (c == '*' || c == '?') {
       pattern += c == '*' ? ".*" : ".";
     } else {
-      const bool ascii = (static_cast<unsigned char>(c) & 0x80U) == 0;
-      if (c == '.' || (ascii && !is_plain({&c, 1}))) pattern += '\\';
+      if (kSpecial.find(c) != std::string_view::npos) pattern += '\\';
       pattern += c;
     }
   }
@@ -63,9 +63,9 @@ std::string from_wildcards(std::string_view entry) {
 
 class ModuleNames::Pattern {
  public:
-  /// `entry`: what errors call it.
+  /// `entry`: what errors call it, at a `place`.
   Pattern(const std::string& entry, const std::string& pattern, const std::string& place)
-      : entry_(entry), place_(place), context_(pcre2_match_context_create(nullptr)) {
+      : entry_(entry), context_(pcre2_match_context_create(nullptr)) {
     int error = 0;
     PCRE2_SIZE at = 0;
     code_.reset(
@@ -78,18 +78,17 @@ class ModuleNames::Pattern {
     pcre2_set_heap_limit(context_.get(), kMaxHeapKilobytes);
   }
 
-  bool matches(std::string_view name) const {
+  bool matches(std::string_view name, const std::string& place) const {
     const MatchData data(pcre2_match_data_create(1, nullptr));
     const int result = pcre2_match(code_.get(), units(name), name.size(), 0, 0, data.get(), context_.get());
     if (result >= 0) return true;
     if (result == PCRE2_ERROR_NOMATCH) return false;
-    throw Error(fmt::format("{}: holds the pattern {}, which cannot be held against {}: {}", place_, shown(entry_),
+    throw Error(fmt::format("{}: holds the pattern {}, which cannot be held against {}: {}", place, shown(entry_),
                             shown(name), words_of(result)));
   }
 
  private:
   std::string entry_;
-  std::string place_;
   Code code_;
   MatchContext context_;
 };
@@ -133,7 +132,7 @@ bool ModuleNames::names(std::string_view module) const {
 }
 
 bool ModuleNames::matches(std::string_view module) const {
-  return std::ranges::any_of(patterns_, [&](const auto& pattern) { return pattern->matches(module); });
+  return std::ranges::any_of(patterns_, [&](const auto& pattern) { return pattern->matches(module, place_); });
 }
 
 }  // namespace moesaic::checkpoint

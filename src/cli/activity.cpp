@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "cli/say.hpp"
+#include "cli/size_words.hpp"
 
 namespace moesaic::cli {
 namespace {
@@ -45,8 +46,8 @@ void Activity::report(std::stop_token stop) {
     std::string line = fmt::format("{} ... {:.0f} s", what_, seconds);
     if (total_ > 0) {
       const auto done = static_cast<double>(done_);
-      line += fmt::format(", {:.0f} % of {:.0f} MB, {:.0f} MB/s", 100 * done / static_cast<double>(total_),
-                          static_cast<double>(total_) / 1e6, done / 1e6 / seconds);
+      line += fmt::format(", {:.0f} % of {}, {}/s", 100 * done / static_cast<double>(total_), size_words(total_),
+                          size_words(static_cast<std::uint64_t>(done / seconds)));
     }
     say(fmt::format("{}{}", terminal ? "\r\x1b[K" : "", terminal ? line : line + "\n"));
     written = true;

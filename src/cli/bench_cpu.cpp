@@ -122,12 +122,12 @@ std::string as_text(const CpuTimes& times) {
       "{}, {} {}, {} {}; medians of {} interleaved pairs (fastest to slowest)\n"
       "cpu engine, the whole layer              {}\n"
       "sgemm on weights expanded to float       {}   both GEMMs alone, by OpenBLAS, {}\n"
-      "reading {:8.1f} MB of stored weights     {:9.3f} ms   at {:.1f} GB/s, measured\n"
+      "reading {:>11} of stored weights     {:9.3f} ms   at {:.1f} GB/s, measured\n"
       "The engine takes {:.2f} times the time of sgemm (median of the pairs' ratios).\n",
       times.what, times.tokens, times.tokens == 1 ? "token" : "tokens", times.threads,
       times.threads == 1 ? "thread" : "threads", times.engine.size(), spread(times.engine), spread(times.sgemm),
-      times.sgemm_each_by_itself ? "an expert a thread" : "all threads on each expert",
-      static_cast<double>(times.bytes) / 1e6, times.floor() * 1e3, times.stream / 1e9, median_ratio(times));
+      times.sgemm_each_by_itself ? "an expert a thread" : "all threads on each expert", size_words(times.bytes),
+      times.floor() * 1e3, times.stream / 1e9, median_ratio(times));
 }
 
 std::string as_json(const CpuTimes& times) {
