@@ -475,6 +475,11 @@ TEST(ModuleNames, HostilePatternsEnd) {
   const ModuleNames optional({"re:(a?){500}a{500}b"}, ModuleNames::Dialect::compressed_tensors, "ignore");
   EXPECT_FALSE(optional.contains(std::string(700, 'a')));
   EXPECT_THROW(static_cast<void>(optional.contains(std::string(700, 'a') + "cb")), Error);
+  // Twice the steps with each letter: some hundred thousand, and some millions.
+  const ModuleNames bearable({"re:(?:a|a){16}[xy]"}, ModuleNames::Dialect::compressed_tensors, "ignore");
+  EXPECT_FALSE(bearable.contains(std::string(16, 'a') + "z"));
+  const ModuleNames long_winded({"re:(?:a|a){20}[xy]"}, ModuleNames::Dialect::compressed_tensors, "ignore");
+  EXPECT_THROW(static_cast<void>(long_winded.contains(std::string(20, 'a') + "z")), Error);
   const ModuleNames recursive({"re:((?1)?a)b"}, ModuleNames::Dialect::compressed_tensors, "ignore");
   EXPECT_THROW(static_cast<void>(recursive.contains(std::string(100'000, 'a') + "cb")), Error);
   EXPECT_THROW(ModuleNames({"re:((a{1000}){1000}){1000}"}, ModuleNames::Dialect::compressed_tensors, "ignore"), Error);
